@@ -1,0 +1,209 @@
+"""The interconnect: the one function through which every access to memory goes.
+
+Each access names its initiator, address, size and reason. That single place serves four readers: the bounds of RAM (a bus
+error elsewhere), the oracle's judgement (``watch``, called before the access lands), the DMA log and the cache model.
+
+Devices see missing memory as a failed transaction: ``None`` from a read, ``False`` from a write (decision record
+"DMA to missing memory"). Whether a *host* access may happen at all is stage 2's question and is asked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
+from itsbox.memory.physmem import _CODECS, PhysMem
+
+__all__ = ["Initiator", "Interconnect", "NonCoherentInterconnect", "Watch", "Why"]
+
+_IN_PAGE: Final = PAGE_SIZE - 1
+
+
+class Initiator:
+    """Who put the access on the bus. Plain ints: they are compared on the hot path."""
+
+    HOST = 0
+    HYP = 1
+    ITS = 2
+    GICR = 3
+    DEVICE = 4
+    NAMES = ("host", "hyp", "its", "gicr", "device")
+
+
+class Why:
+    """Why the ITS or a redistributor touches memory; one word per row of the DMA table (gic-its.md 9)."""
+
+    COMMAND = "command"
+    L1_ENTRY = "l1_entry"
+    DTE = "dte"
+    CTE = "cte"
+    VTE = "vte"
+    ITE = "ite"
+    PENDING = "pending"
+    CONFIG = "config"
+    VPT = "vpt"
+    VCONF = "vconf"
+    RD_BASE = "rd_base"
+    HOST = "host"
+    HYP = "hyp"
+
+
+#: (initiator, is_write, address, length, why) -> None; called before the access lands.
+Watch: TypeAlias = Callable[[int, bool, int, int, str], None]
+
+
+class Interconnect:
+    """Memory as the initiators see it, everything coherent.
+
+    ``watch`` is the oracle's ear, or None. ``missed`` counts failed transactions per op for diagnosis.
+    Invariant: no access reaches ``mem`` outside RAM.
+    """
+
+    __slots__ = ("mem", "watch")
+
+    def __init__(self, mem: PhysMem) -> None:
+        self.mem = mem
+        self.watch: Watch | None = None
+
+    def read(self, initiator: int, addr: int, size: int, why: str) -> int | None:
+        """``size`` (1, 2, 4, 8) bytes little-endian, or None for a failed transaction."""
+        if self.watch is not None:
+            self.watch(initiator, False, addr, size, why)
+        mem = self.mem
+        if mem.base <= addr <= mem.end - size:
+            offset = addr & _IN_PAGE
+            if offset + size <= PAGE_SIZE:
+                page = mem.pages.get(addr >> PAGE_SHIFT)
+                if page is None:
+                    page = mem.absent(addr >> PAGE_SHIFT)
+                value: int = _CODECS[size].unpack_from(page, offset)[0]
+                return value
+            return mem.read(addr, size)
+        return None
+
+    def write(self, initiator: int, addr: int, size: int, value: int, why: str) -> bool:
+        """Store ``size`` bytes little-endian; False for a failed transaction."""
+        if self.watch is not None:
+            self.watch(initiator, True, addr, size, why)
+        mem = self.mem
+        if mem.base <= addr <= mem.end - size:
+            mem.write(addr, size, value)
+            return True
+        return False
+
+    def load(self, initiator: int, addr: int, length: int, why: str) -> bytes | None:
+        """``length`` bytes, or None if any of them is not RAM."""
+        if self.watch is not None:
+            self.watch(initiator, False, addr, length, why)
+        return self.mem.load(addr, length) if self.mem.contains(addr, length) else None
+
+    def store(self, initiator: int, addr: int, data: bytes, why: str) -> bool:
+        """Store bytes; False, and nothing stored, if any of the range is not RAM."""
+        if self.watch is not None:
+            self.watch(initiator, True, addr, len(data), why)
+        if not self.mem.contains(addr, len(data)):
+            return False
+        self.mem.store(addr, data)
+        return True
+
+    def fill(self, initiator: int, addr: int, length: int, byte: int, why: str) -> bool:
+        """Fill a range; False, and nothing stored, if any of the range is not RAM."""
+        if self.watch is not None:
+            self.watch(initiator, True, addr, length, why)
+        if not self.mem.contains(addr, length):
+            return False
+        self.mem.fill(addr, length, byte)
+        return True
+
+    def clean(self, addr: int, length: int) -> None:
+        """Clean a range to the point of coherency: nothing to do, all agents are coherent."""
+
+    def state(self) -> dict[int, bytes]:
+        """Cache lines whose memory differs from what the CPUs see, for hashing and snapshots."""
+        return {}
+
+    def set_state(self, stale: dict[int, bytes]) -> None:
+        """Take back what ``state`` gave."""
+        if stale:
+            msg = "a coherent interconnect holds no stale lines"
+            raise ValueError(msg)
+
+
+_LINE: Final = 64
+
+
+class NonCoherentInterconnect(Interconnect):
+    """The ITS and the redistributors see memory as of the last clean to the point of coherency.
+
+    ``stale`` maps a 64-byte line address to its bytes at the point of coherency, for the lines that a CPU (host or
+    hypervisor) has written since. A device write goes to both, as if the line had been invalidated by whoever reads it.
+    """
+
+    __slots__ = ("stale",)
+
+    def __init__(self, mem: PhysMem) -> None:
+        super().__init__(mem)
+        self.stale: dict[int, bytes] = {}
+
+    def _before_write(self, initiator: int, addr: int, data: bytes) -> None:
+        for line in range(addr & -_LINE, addr + len(data), _LINE):
+            if initiator <= Initiator.HYP:
+                if line not in self.stale:
+                    self.stale[line] = self.mem.load(line, _LINE)
+            elif line in self.stale:
+                old = bytearray(self.stale[line])
+                low, high = max(line, addr), min(line + _LINE, addr + len(data))
+                old[low - line : high - line] = data[low - addr : high - addr]
+                self.stale[line] = bytes(old)
+
+    def read(self, initiator: int, addr: int, size: int, why: str) -> int | None:
+        """As the base class; devices read stale lines."""
+        data = self.load(initiator, addr, size, why)
+        return None if data is None else int.from_bytes(data, "little")
+
+    def load(self, initiator: int, addr: int, length: int, why: str) -> bytes | None:
+        """As the base class; devices read stale lines."""
+        data = super().load(initiator, addr, length, why)
+        if data is None or initiator <= Initiator.HYP or not self.stale:
+            return data
+        seen = bytearray(data)
+        for line in range(addr & -_LINE, addr + length, _LINE):
+            old = self.stale.get(line)
+            if old is not None:
+                low, high = max(line, addr), min(line + _LINE, addr + length)
+                seen[low - addr : high - addr] = old[low - line : high - line]
+        return bytes(seen)
+
+    def write(self, initiator: int, addr: int, size: int, value: int, why: str) -> bool:
+        """As the base class; a CPU's write stays in its cache."""
+        return self.store(initiator, addr, value.to_bytes(size, "little"), why)
+
+    def store(self, initiator: int, addr: int, data: bytes, why: str) -> bool:
+        """As the base class; a CPU's write stays in its cache."""
+        if self.mem.contains(addr, len(data)):
+            self._before_write(initiator, addr, data)
+        return super().store(initiator, addr, data, why)
+
+    def fill(self, initiator: int, addr: int, length: int, byte: int, why: str) -> bool:
+        """As the base class; a fill by the CPU is taken as cleaned (it is how tables are zeroed and flushed)."""
+        if self.mem.contains(addr, length):
+            self.clean(addr, length)
+        return super().fill(initiator, addr, length, byte, why)
+
+    def clean(self, addr: int, length: int) -> None:
+        """Clean a range to the point of coherency."""
+        if length > len(self.stale) * _LINE:
+            for line in [a for a in self.stale if addr - _LINE < a < addr + length]:
+                del self.stale[line]
+            return
+        for line in range(addr & -_LINE, addr + length, _LINE):
+            self.stale.pop(line, None)
+
+    def state(self) -> dict[int, bytes]:
+        """The stale lines."""
+        return dict(self.stale)
+
+    def set_state(self, stale: dict[int, bytes]) -> None:
+        """Take back what ``state`` gave."""
+        self.stale = dict(stale)
