@@ -1,0 +1,321 @@
+"""One session: a machine with an identity, one lock, a numbered history and an end.
+
+Everything that changes the machine goes through ``run`` and its neighbours, one request at a time. A long batch is run in
+slices, so other sessions are served meanwhile; the lock is held across slices, so nobody sees a batch interleaved with
+another. Wall time exists here (idle clock, expiry) and never reaches the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+import structlog
+
+from itsbox import events
+from itsbox.events import Event, EventType
+from itsbox.machine import Machine, Snapshot
+from itsbox.ops import Aborted, HvcReturn, Op, Outcome, Panicked, Refused
+from itsbox.oracle.violations import Violation
+from itsbox.sessions.budget import MemoryBudget
+from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
+from itsbox.sessions.feed import Feed
+from itsbox.sessions.ids import IdSource
+from itsbox.sessions.limits import Limits
+from itsbox.sessions.port import Engine, SnapshotRecord
+from itsbox.sessions.ring import EventRing
+
+__all__ = ["STOPS", "Result", "Run", "Session", "Stamp"]
+
+#: Ops, or commands that they made the ITS look at, between two points where other sessions get their turn.
+SLICE: Final = 1000
+
+#: What a batch can be told to stop at: the outcome words beside ``ok``, and ``violation``.
+STOPS: Final = ("refused", "abort", "panic", "violation")
+
+#: An outcome and the violations that the oracle found in that op.
+Result: TypeAlias = tuple[Outcome, Sequence[Violation]]
+
+_log = structlog.get_logger("itsbox.sessions")
+
+
+class Run(NamedTuple):
+    """What became of a batch: a result for each op that was executed, and where the session stands after it."""
+
+    results: list[Result]
+    seq: int
+    step: int
+
+
+@dataclass(slots=True)
+class Stamp:
+    """When: seconds since 1970. ``used`` moves with each request; ``warned`` says that the end was announced."""
+
+    created: float
+    used: float
+    warned: bool = False
+
+
+class Session:
+    """A machine that clients drive.
+
+    Invariant: ``ring.head`` never decreases, and every event that the machine made is in the ring once ``lock`` is free.
+    Owned by: the SessionHost that opened it.
+    """
+
+    __slots__ = (
+        "_engine",
+        "_hash",
+        "_ids",
+        "_limits",
+        "born",
+        "budget",
+        "crash",
+        "ended",
+        "epoch",
+        "feed",
+        "id",
+        "idle_timeout_s",
+        "lock",
+        "machine",
+        "metadata",
+        "ring",
+        "stamp",
+    )
+
+    def __init__(
+        self,
+        sid: str,
+        machine: Machine,
+        *,
+        engine: Engine,
+        limits: Limits,
+        ids: IdSource,
+        now: float,
+        metadata: dict[str, str],
+        idle_timeout_s: int,
+    ) -> None:
+        self.id = sid
+        self.machine = machine
+        self.metadata = metadata
+        self.idle_timeout_s = idle_timeout_s
+        self.stamp = Stamp(now, now)
+        self.epoch = 1
+        self.crash: str | None = None
+        self.ended: str | None = None
+        self.lock = asyncio.Lock()
+        self.ring = EventRing(limits.events_kept)
+        self.feed = Feed(self.ring, lambda: self.epoch, limits.subscribers_per_session)
+        self.budget = MemoryBudget(limits.session_memory_bytes)
+        self._engine = engine
+        self._limits = limits
+        self._ids = ids
+        self._hash: tuple[int, int, str] | None = None
+        self._publish(machine.take_events())  # those of the boot
+        #: ``seq`` when the machine stood ready: all that happens to the session comes after it.
+        self.born = self.seq
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def state(self) -> str:
+        """``running``, ``crashed`` or ``closed``."""
+        return "closed" if self.ended else "crashed" if self.crash else "running"
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest event."""
+        return self.ring.head
+
+    @property
+    def expires_at(self) -> float:
+        """When the session ends if nobody uses it, in seconds since 1970."""
+        return min(self.stamp.used + self.idle_timeout_s, self.stamp.created + self._limits.lifetime_s)
+
+    def state_hash(self) -> str | None:
+        """The machine's state hash, computed once per state; None if the machine has crashed."""
+        if self.crash:
+            return None
+        step = self.machine.step
+        if self._hash is None or self._hash[:2] != (self.epoch, step):
+            self._hash = (self.epoch, step, self.machine.state_hash())
+        return self._hash[2]
+
+    def touch(self, now: float) -> None:
+        """Somebody used the session: the idle clock starts anew."""
+        self.stamp.used = now
+        self.stamp.warned = False
+
+    def require_running(self) -> None:
+        """Raise unless the machine can be driven."""
+        if self.ended:  # while the request was waiting for the lock
+            raise SessionNotFound(f"session {self.id} has ended: {self.ended}", ended=self.ended)
+        if self.crash:
+            raise SessionCrashed(
+                f"session {self.id} crashed; its journal and events can still be read", incident=self.crash
+            )
+
+    # ---------------------------------------------------------------- driving
+
+    async def run(self, ops: Sequence[Op], stops: frozenset[str] = frozenset()) -> Run:
+        """Execute ops in order, up to and including the first that ``stops`` names.
+
+        Raises: ``CapExceeded`` (413) before anything runs, if the stores do not fit, or with ``executed`` if the machine
+        itself took too much; ``SessionCrashed``; ``ModelCrash``.
+        """
+        async with self.lock:
+            self.require_running()
+            await self._check_memory(ops)
+            results: list[Result] = []
+            try:
+                while len(results) < len(ops):
+                    if results:
+                        await self._between_slices(len(results))
+                    if self._slice(ops, results, stops):
+                        break
+            finally:
+                # The op that was running when the model failed belongs to the journal too: it is the one that matters.
+                await self._engine.journal.append(self.id, ops[: len(results) + bool(self.crash)])
+            return Run(results, self.ring.head, self.machine.step)
+
+    async def run_one(self, op: Op) -> tuple[Outcome, Sequence[Violation], int, int]:
+        """Execute one op: its outcome and violations, then ``seq`` and ``step``. Raises as ``run``."""
+        results, seq, step = await self.run((op,))
+        return (*results[0], seq, step)
+
+    def _slice(self, ops: Sequence[Op], results: list[Result], stops: frozenset[str]) -> bool:
+        """Execute ops until the slice is used up; True when the batch is to stop. Appends to ``results``."""
+        machine = self.machine
+        apply, violations = machine.apply, machine.violations
+        writable = machine.memory.writable
+        pages_before, known = len(writable), len(violations)
+        work = 0
+        try:
+            for op in ops[len(results) : len(results) + SLICE]:
+                outcome = apply(op)
+                found: Sequence[Violation] = ()
+                if len(violations) != known:
+                    found = violations[known:]
+                    known = len(violations)
+                results.append((outcome, found))
+                if stops and _stops(outcome, found, stops):
+                    return True
+                work += 1 + len(getattr(outcome, "commands", ()))
+                if work >= SLICE:
+                    break
+        except Exception as error:
+            raise self._crashed(ops[len(results)], error) from error
+        finally:
+            self._publish(machine.take_events())
+            self.budget.spend(len(writable) - pages_before)
+        return False
+
+    def _crashed(self, op: Op | None, error: Exception) -> ModelCrash:
+        """Mark the session and log the one line that says why."""
+        incident = self._ids.next()
+        self.crash = incident
+        _log.error(
+            "the machine model failed",
+            incident=incident,
+            session=self.id,
+            step=self.machine.step,
+            op=repr(op),
+            exc_info=error,
+        )
+        self.emit(events.SESSION_CRASHED, type(error).__name__)
+        return ModelCrash(incident)
+
+    async def _check_memory(self, ops: Sequence[Op]) -> None:
+        """Raise ``CapExceeded`` if the ops' stores and fills do not fit."""
+        if not self.budget.fits(self.machine, ops):
+            await self._count_memory()
+            self.budget.check(self.machine, ops)
+
+    async def _count_memory(self) -> None:
+        snapshots = await self._engine.snapshots.list(self.id)
+        self.budget.count(self.machine, [record.snapshot.image.pages for record in snapshots])
+
+    async def _between_slices(self, executed: int) -> None:
+        """Let others run; stop a batch whose commands have made the machine itself write beyond the cap."""
+        await asyncio.sleep(0)
+        if self.budget.left < 0:
+            await self._count_memory()
+            if self.budget.left < 0:
+                raise self.budget.refusal("the machine has written more memory than it may", executed=executed)
+
+    # ---------------------------------------------------------------- snapshots
+
+    async def take_snapshot(self, now: float) -> SnapshotRecord:
+        """Freeze the machine as it is. Raises ``CapExceeded`` (429) when the session keeps as many as it may."""
+        async with self.lock:
+            self.require_running()
+            in_use = len(await self._engine.snapshots.list(self.id))
+            limit = self._limits.snapshots_per_session
+            if in_use >= limit:
+                raise CapExceeded(
+                    "snapshots_per_session", limit, in_use, "the session keeps as many snapshots as it may", status=429
+                )
+            snapshot = self.freeze()
+            state_hash = self.state_hash() or ""
+            record = SnapshotRecord(self._ids.next(), snapshot, state_hash, self.seq, self.machine.step, now)
+            await self._engine.snapshots.put(self.id, record)
+            return record
+
+    async def snapshot_record(self, snapshot_id: str) -> SnapshotRecord:
+        """One of the session's snapshots. Raises ``SnapshotNotFound``."""
+        record = await self._engine.snapshots.get(self.id, snapshot_id)
+        if record is None:
+            raise SnapshotNotFound(f"session {self.id} has no snapshot {snapshot_id}")
+        return record
+
+    def freeze(self) -> Snapshot:
+        """The machine's snapshot; a failure of the model crashes the session."""
+        try:
+            return self.machine.snapshot()
+        except Exception as error:
+            raise self._crashed(None, error) from error
+
+    async def restore(self, snapshot_id: str) -> None:
+        """Make the machine what it was at a snapshot. ``seq`` goes on, the epoch grows, the journal starts anew."""
+        async with self.lock:
+            self.require_running()
+            record = await self.snapshot_record(snapshot_id)
+            try:
+                self.machine.restore(record.snapshot)
+            except Exception as error:
+                raise self._crashed(None, error) from error
+            self.epoch += 1
+            await self._engine.journal.restart(self.id, snapshot_id)
+            self.budget.left = 0  # what is kept has changed: count when it matters
+            self._publish(self.machine.take_events())
+            self.emit(events.SESSION_RESTORED, snapshot_id, self.epoch, record.state_hash)
+
+    # ---------------------------------------------------------------- history
+
+    def emit(self, kind: EventType, *values: object) -> None:
+        """Add an event of the session itself."""
+        self._publish([(kind, self.machine.step, *values)])
+
+    def _publish(self, new: list[Event]) -> None:
+        if new:
+            self.ring.extend(new)
+            self.feed.publish()
+
+    def end(self, reason: str) -> None:
+        """Say why, once, and let the streams run out."""
+        if self.ended is None:
+            self.emit(events.SESSION_CLOSED, reason)
+            self.ended = reason
+            self.feed.close()
+
+
+def _stops(outcome: Outcome, found: Sequence[Violation], stops: frozenset[str]) -> bool:
+    """Whether a batch that is to stop at ``stops`` stops here."""
+    if found and "violation" in stops:
+        return True
+    kind = type(outcome)
+    if kind is Refused or (kind is HvcReturn and outcome.reason is not None):
+        return "refused" in stops
+    return (kind is Aborted and "abort" in stops) or (kind is Panicked and "panic" in stops)
