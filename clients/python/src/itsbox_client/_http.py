@@ -15,10 +15,10 @@ import httpx
 
 from itsbox_client.problems import RequestTimeout, TransportError
 
-__all__ = ["Answer", "AsyncHttp", "AsyncTransport", "Http", "SyncTransport"]
+__all__ = ["Answer", "AsyncHttp", "AsyncTransport", "Http", "Transport"]
 
 #: What a caller may put in place of the network (tests do).
-SyncTransport: TypeAlias = httpx.BaseTransport
+Transport: TypeAlias = httpx.BaseTransport
 AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 
 
@@ -50,7 +50,7 @@ def _translated() -> Iterator[None]:
 class Http:
     """Requests that block."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], transport: SyncTransport | None = None) -> None:
+    def __init__(self, base_url: str, headers: Mapping[str, str], transport: Transport | None = None) -> None:
         self._client = httpx.Client(base_url=base_url, headers=dict(headers), transport=transport)
 
     def send(

@@ -16,7 +16,8 @@ from itsbox_client.layout import WORD_MASK, Layout, bits, layout
 __all__ = [
     "CLEAR", "COMMANDS", "DISCARD", "INT", "INV", "INVALL", "INVDB", "MAPC", "MAPD", "MAPI", "MAPTI", "MOVALL", "MOVI",
     "NO_DOORBELL", "SLOT_BYTES", "SYNC", "VINVALL", "VMAPI", "VMAPP", "VMAPTI", "VMOVI", "VMOVP", "VSGI", "VSYNC",
-    "AnyCommand", "Command", "RawCommand", "decode", "encode", "rd_base_of",
+    "AnyCommand", "Command", "DeviceId", "EventId", "Icid", "Intid", "PhysAddr", "RawCommand", "RdBase", "SizeBits",
+    "VpeId", "decode", "encode", "rd_base_of",
 ]
 # fmt: on
 
@@ -48,6 +49,16 @@ class RawCommand(NamedTuple):
 
 
 AnyCommand: TypeAlias = Command | RawCommand
+
+# What the ints in commands are.
+DeviceId: TypeAlias = int
+EventId: TypeAlias = int
+Icid: TypeAlias = int
+Intid: TypeAlias = int
+VpeId: TypeAlias = int
+RdBase: TypeAlias = int
+PhysAddr: TypeAlias = int
+SizeBits: TypeAlias = int
 
 
 def encode(command: AnyCommand) -> bytes:

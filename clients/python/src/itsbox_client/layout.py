@@ -58,6 +58,10 @@ class Layout:
             out[row.word] |= stored << row.lo
         return tuple(out)
 
+    def replace(self, **fields: Any) -> Self:
+        """The same value with some fields changed."""
+        return dataclasses.replace(self, **fields)  # type: ignore[type-var]
+
     @classmethod
     def from_words(cls, *words: int) -> Self:
         """The value that the words hold. Bits outside every field are dropped (they are RES0 or not described)."""

@@ -92,7 +92,13 @@ class NotFound(Problem):
 
 
 class SessionNotFound(NotFound):
-    """There is no such session: never was, ended, or expired."""
+    """There is no such session: it never was, was ended, or expired."""
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended, for as long as the service remembers."""
+        found = self.members.get("ended")
+        return None if found is None else str(found)
 
 
 class SnapshotNotFound(NotFound):
@@ -135,18 +141,23 @@ class RateLimited(Problem):
     """Too many requests; ``retry_after`` says when to try again."""
 
 
-class QuotaExceeded(RateLimited):
-    """A cap is reached."""
+class QuotaExceeded(Problem):
+    """A cap of the service is reached: too many (429) or too large (413). ``GET /v1/limits`` shows all caps."""
 
     @property
-    def cap(self) -> int | None:
-        """The cap, if the service names it."""
-        found = self.members.get("cap")
+    def cap(self) -> str:
+        """The cap's name."""
+        return str(self.members.get("cap", ""))
+
+    @property
+    def limit(self) -> int | None:
+        """What the cap allows."""
+        found = self.members.get("limit")
         return found if isinstance(found, int) else None
 
     @property
     def in_use(self) -> int | None:
-        """How much of it is in use, if the service names it."""
+        """How much was in use, or asked for, when it was reached."""
         found = self.members.get("in_use")
         return found if isinstance(found, int) else None
 
@@ -172,11 +183,9 @@ class SessionCrashed(Problem):
 #: By the last part of the problem's ``type``.
 _BY_TYPE: Mapping[str, type[Problem]] = {
     "session-not-found": SessionNotFound,
-    "session-closed": SessionNotFound,
-    "session-expired": SessionNotFound,
     "snapshot-not-found": SnapshotNotFound,
     "session-crashed": SessionCrashed,
-    "quota-exceeded": QuotaExceeded,
+    "cap-exceeded": QuotaExceeded,
     "rate-limited": RateLimited,
 }
 

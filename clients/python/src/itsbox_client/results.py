@@ -1,7 +1,7 @@
 """What came of ops: one class per kind of op, thin views of the answer as it stood on the wire.
 
-``outcome`` is ``ok``, ``refused`` (the hypervisor said no), ``abort`` (stage 2 said no and the host took an exception) or ``panic``. An
-accessor such as ``ReadResult.value`` raises UnexpectedOutcome where the outcome has no such thing, so that nobody
+``outcome`` is ``ok``, ``refused`` (the hypervisor said no), ``abort`` (stage 2 said no and the host took an exception) or
+``panic``. An accessor such as ``ReadResult.value`` raises UnexpectedOutcome where the outcome has no such thing, so that nobody
 computes with a value that the machine never gave.
 """
 
@@ -177,8 +177,8 @@ class DriverResult(OpResult):
 class CommandResult:
     """What became of one ITS command that was put into the queue.
 
-    ``verdict`` is ``executed``, ``error`` (the ITS found an error), ``stalled`` (and stopped there), ``refused`` (the hypervisor said no), or
-    ``pending``: nobody has looked at it (the ITS is off, or an earlier command holds up the queue).
+    ``verdict`` is ``executed``, ``error`` (the ITS found an error), ``stalled`` (and stopped there), ``refused`` (the hypervisor
+    said no), or ``pending``: nobody has looked at it (the ITS is off, or an earlier command holds up the queue).
     """
 
     command: AnyCommand
@@ -222,7 +222,7 @@ class CommandResult:
         wrong_why = (reason is not None and self.reason != reason) or (error is not None and self.error != error)
         if self.verdict != verdict or wrong_why:
             why = self.reason or self.error
-            told = f"{type(self.command).__name__} in slot {self.slot} was {self.verdict}" + (f" ({why})" if why else "")
+            told = f"{type(self.command).__name__} in slot {self.slot} was {self.verdict} ({why or 'no reason'})"
             raise UnexpectedOutcome(f"{told}, expected {verdict}", self.write)
         return self
 

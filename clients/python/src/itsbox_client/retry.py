@@ -7,7 +7,7 @@ again. Every POST of this client carries one, the same for all tries of a call, 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -52,8 +52,8 @@ def _worth_another_try(problem: Problem) -> bool:
     return problem.status in _RETRIED_STATUS or (problem.status == 409 and problem.retry_after is not None)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime.datetime) -> float | None:
-    """The Retry-After of an answer in seconds (RFC 9110, 10.2.3: seconds or a date), or None if there is none that can be read."""
+def retry_after(headers: Mapping[str, str], now: dt.datetime) -> float | None:
+    """The Retry-After of an answer in seconds (RFC 9110, 10.2.3: seconds or a date), or None without a readable one."""
     text = headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)
@@ -62,5 +62,5 @@ def retry_after(headers: Mapping[str, str], now: datetime.datetime) -> float | N
     except ValueError:
         return None
     if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.UTC)
+        when = when.replace(tzinfo=dt.UTC)
     return max(0.0, (when - now).total_seconds())
