@@ -1,4 +1,4 @@
-"""Halves of 64-bit registers: what a 32-bit access to one of them reads and writes (gic-its.md 1.2)."""
+"""Halves of 64-bit registers: what a 32-bit access to one of them reads and writes (IHI 0069H.b, register access)."""
 
 from __future__ import annotations
 
