@@ -32,7 +32,7 @@ class EventType(NamedTuple):
 EVENT_TYPES: dict[str, EventType] = {}
 
 
-def _event(name: str, doc: str, **fields: str) -> EventType:
+def _event(name: str, doc: str, /, **fields: str) -> EventType:
     kind = EventType(name, tuple(fields.items()), doc)
     EVENT_TYPES[name] = kind
     return kind

@@ -1,0 +1,1 @@
+"""The devices: ITS, redistributors, distributor, and the bus that decodes addresses. They trust whoever drives them."""

@@ -1,0 +1,98 @@
+"""The physical address map: which device answers an address (design section 1; QEMU's ``virt`` map).
+
+This is what the wires see, whoever drives them: the host in phase trusted, or the hypervisor on behalf of the host later.
+RAM is not here (``memory.interconnect``); an address that is neither is RAZ/WI.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from itsbox.arch.its_registers import GITS_TRANSLATER
+from itsbox.arch.words import low_half
+
+if TYPE_CHECKING:
+    from itsbox.hardware.distributor import Distributor
+    from itsbox.hardware.its import Its
+    from itsbox.hardware.profile import MemoryMap
+    from itsbox.hardware.redistributor import Redistributor
+
+__all__ = ["FRAME", "Bus", "Window"]
+
+FRAME: Final = 0x1_0000  # every GIC frame is 64 KB
+_TRANSLATER: Final = GITS_TRANSLATER.OFFSET - FRAME
+
+
+class Window(NamedTuple):
+    """A device frame: [base, end), its name, and its two ports taking offsets from ``base``."""
+
+    base: int
+    end: int
+    name: str
+    read: Callable[[int, int], int]
+    write: Callable[[int, int, int], None]
+
+
+class Bus:
+    """Decodes MMIO. Windows may not overlap: that is an error at construction, naming both.
+
+    Owned by: the machine; the hypervisor holds it as its mapping of the devices.
+    """
+
+    __slots__ = ("_starts", "its", "windows")
+
+    def __init__(
+        self, where: MemoryMap, gicd: Distributor, its: list[Its], redistributors: list[Redistributor]
+    ) -> None:
+        windows = [Window(where.gicd, where.gicd + FRAME, "gicd", gicd.read, gicd.write)]
+        for n, node in enumerate(its):
+            name = "its" if n == 0 else f"its{n}"
+            windows += _its_windows(node, name)
+        for gicr in redistributors:
+            base = where.gicr + gicr.cpu * where.gicr_stride
+            windows.append(
+                Window(base, base + where.gicr_stride, f"gicr{gicr.cpu}", gicr.read, gicr.write)
+            )
+        self.windows = sorted(windows, key=lambda window: window.base)
+        for low, high in zip(self.windows, self.windows[1:], strict=False):
+            if low.end > high.base:
+                msg = f"{low.name} overlaps {high.name} at {high.base:#x}"
+                raise ValueError(msg)
+        self._starts = [window.base for window in self.windows]
+        self.its = its
+
+    def window(self, addr: int) -> Window | None:
+        """The device frame that answers ``addr``."""
+        n = bisect_right(self._starts, addr) - 1
+        if n < 0 or addr >= self.windows[n].end:
+            return None
+        return self.windows[n]
+
+    def read(self, addr: int, size: int) -> int:
+        """Read 1, 2, 4 or 8 bytes; 0 where nothing answers. An access across the end of a frame reaches nothing."""
+        window = self.window(addr)
+        if window is None or addr + size > window.end:
+            return 0
+        return window.read(addr - window.base, size)
+
+    def write(self, addr: int, size: int, value: int) -> None:
+        """Write 1, 2, 4 or 8 bytes; ignored where nothing answers."""
+        window = self.window(addr)
+        if window is not None and addr + size <= window.end:
+            window.write(addr - window.base, size, value)
+
+
+def _its_windows(its: Its, name: str) -> list[Window]:
+    """The control frame and the translation frame of an ITS. A CPU's write to GITS_TRANSLATER carries DeviceID 0."""
+
+    def translater(offset: int, size: int, value: int) -> None:
+        # 16 and 32 bits work; a 64-bit write arrives as two of 32 bits, and only the low one is GITS_TRANSLATER.
+        if offset == _TRANSLATER and size in (2, 4, 8):
+            its.translate(0, low_half(value))
+
+    return [
+        Window(its.base, its.base + FRAME, name, its.read, its.write),
+        Window(its.base + FRAME, its.base + 2 * FRAME, f"{name}.translation", lambda _o, _s: 0, translater),
+    ]

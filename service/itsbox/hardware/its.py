@@ -1,0 +1,336 @@
+"""The ITS: its registers, its command queue, and the state that they share with the command functions.
+
+Registers are rows (``_ROWS``, at the end of this file). The queue is worked off synchronously,
+inside the register write that made commands visible, so that software that polls GITS_CREADR never waits.
+
+Two error policies (IHI 0069H.b leaves the choice to the implementation): ``ignore`` goes on with the next command, as QEMU
+does, and stalls only where a table cannot be read or written; ``stall`` stops at the faulty command, with
+GITS_CREADR.Stalled, until GITS_CWRITER.Retry is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.arch.its_commands import COMMAND_NAMES, COMMAND_SIZE, OPCODE_MASK
+from itsbox.arch.its_errors import Cause, CommandError, command_error
+from itsbox.arch.its_registers import (
+    GITS_BASER,
+    GITS_CBASER,
+    GITS_CREADR,
+    GITS_CTLR,
+    GITS_CWRITER,
+    GITS_IIDR,
+    GITS_MPIDR,
+    GITS_PIDR4,
+    GITS_TYPER,
+    TABLE_COLLECTIONS,
+    TABLE_DEVICES,
+    TABLE_VPES,
+    baser_address,
+    baser_page_size,
+    cbaser_bytes,
+    icid_bits,
+    ite_bytes,
+)
+from itsbox.arch.its_tables import (
+    L1Entry,
+    L1Entry_QEMU,
+    entries_per_page,
+    flat_entries,
+    l2_address,
+    two_level_entries,
+)
+from itsbox.arch.lpi_tables import intid_limit
+from itsbox.arch.values import is_lpi
+from itsbox.events import COMMAND_ERROR, COMMAND_EXECUTED
+from itsbox.hardware.its_execute import PHYSICAL, translate
+from itsbox.hardware.its_lookup import EMPTY, Table
+from itsbox.hardware.its_virtual import VIRTUAL
+from itsbox.hardware.rows import Rows
+from itsbox.memory.interconnect import Initiator, Why
+from itsbox.ops import Verdict
+
+if TYPE_CHECKING:
+    from itsbox.events import EventLog
+    from itsbox.hardware.profile import Profile
+    from itsbox.hardware.redistributor import Redistributor
+    from itsbox.memory.interconnect import Interconnect
+    from itsbox.ops import CommandRecord
+
+__all__ = ["Its"]
+
+_WORDS: Final = Struct("<4Q")
+_NOTHING: Final = (0, 0, 0, 0)
+#: GITS_CTLR at reset. Quiescent reads one even while enabled: everything is complete at once, as on QEMU.
+_QUIESCENT: Final = GITS_CTLR.decode(0x8000_0000)
+#: vPEIDs have 16 bits where GICD_TYPER2.VID does not say otherwise; minus one, as the other widths.
+VPE_ID_BITS: Final = 15
+
+
+class Its:
+    """One ITS.
+
+    Registers are kept as software wrote them (``ctlr``, ``cbaser``, ``cwriter``, ``creadr``, ``baser``). ``device_table``,
+    ``collection_table``, ``vpe_table`` and the queue's place are what the ITS took from them when it was last enabled.
+    ``records`` collects what became of each command looked at, until the machine takes them; ``command`` is the one being
+    carried out, for whoever watches the interconnect.
+
+    Invariant: ``creadr`` and ``cwriter`` change only in the register rows and in ``process_queue``.
+    Owned by: the machine.
+    """
+
+    __slots__ = (
+        "base", "baser", "cbaser", "checks_invall", "collection_table", "command", "creadr", "ctlr", "cwriter",
+        "device_table", "device_id_bits", "event_id_bits", "execute", "icid_bits", "interconnect", "ite_bytes", "log",
+        "on_message", "policy", "profile", "queue_base", "queue_bytes", "records", "redistributors", "stall_on_error",
+        "typer", "vpe_table",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        profile: Profile,
+        base: int,
+        interconnect: Interconnect,
+        redistributors: list[Redistributor],
+        log: EventLog,
+        error_policy: str = "ignore",
+    ) -> None:
+        self.profile = profile
+        self.base = base
+        self.interconnect = interconnect
+        self.redistributors = redistributors
+        self.log = log
+        self.stall_on_error = error_policy == "stall"
+        self.checks_invall = profile.checks_invall or self.stall_on_error
+        self.typer = GITS_TYPER.decode(profile.its_typer)
+        self.ite_bytes = ite_bytes(self.typer)
+        self.event_id_bits = self.typer.id_bits
+        self.device_id_bits = self.typer.devbits
+        self.icid_bits = icid_bits(self.typer) - 1
+        self.execute = {**PHYSICAL, **VIRTUAL} if profile.virtual else PHYSICAL
+        self.on_message: Callable[[int, int, str], None] | None = None
+        self.records: list[CommandRecord] = []
+        self.command: tuple[int, str | None, tuple[int, int, int, int]] | None = None
+        self.ctlr = _QUIESCENT.word()
+        self.cbaser = self.cwriter = self.creadr = 0
+        self.baser = list(profile.baser_reset)
+        self._latch()
+
+    # ---------------------------------------------------------------- the port
+
+    def read(self, offset: int, size: int) -> int:
+        """Read the control frame: ``size`` bytes at ``offset``; 0 where nothing answers."""
+        return _ROWS.read(self, offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write the control frame; ignored where nothing answers."""
+        _ROWS.write(self, offset, size, value)
+
+    def translate(self, device_id: int, event_id: int) -> bool:
+        """A write to GITS_TRANSLATER: whether the translation ended at an existing redistributor."""
+        return self.enabled and translate(self, device_id, event_id)
+
+    @property
+    def enabled(self) -> bool:
+        """GITS_CTLR.Enabled."""
+        return bool(GITS_CTLR.decode(self.ctlr).enabled)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides future behaviour, as plain data."""
+        return {
+            "ctlr": self.ctlr,
+            "cbaser": self.cbaser,
+            "cwriter": self.cwriter,
+            "creadr": self.creadr,
+            "baser": tuple(self.baser),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.ctlr, self.cbaser = state["ctlr"], state["cbaser"]
+        self.cwriter, self.creadr = state["cwriter"], state["creadr"]
+        self.baser = list(state["baser"])
+        self.records, self.command = [], None
+        self._latch()
+
+    # ---------------------------------------------------------------- registers
+
+    def set_ctlr(self, value: int) -> None:
+        """Write GITS_CTLR: enabling takes the tables over and works the queue off."""
+        enabled = GITS_CTLR.decode(value).enabled
+        self.ctlr = _QUIESCENT.replace(enabled=enabled).word()
+        if enabled:
+            self._latch()
+            self.process_queue()
+
+    def set_cbaser(self, value: int) -> None:
+        """Write GITS_CBASER: ignored while enabled; resets GITS_CREADR, Stalled included."""
+        if not self.enabled:
+            self.cbaser = value & self.profile.cbaser_writable
+            self.creadr = 0
+
+    def set_cwriter(self, value: int) -> None:
+        """Write GITS_CWRITER: new commands, or a retry of the one that stalled. Retry itself reads as zero."""
+        written = GITS_CWRITER.decode(value)
+        self.cwriter = value - written.retry
+        if self.stall_on_error and written.retry:
+            self.creadr -= GITS_CREADR.decode(self.creadr).stalled
+        self.process_queue()
+
+    def set_creadr(self, value: int) -> None:
+        """Write GITS_CREADR, where the profile lets software do that."""
+        if self.profile.creadr_writable:
+            self.creadr = value - GITS_CREADR.decode(value).stalled
+
+    def set_baser(self, n: int, value: int) -> None:
+        """Write GITS_BASER<n>: ignored while enabled or where there is no table."""
+        if not self.enabled and self.profile.baser_reset[n]:
+            writable = self.profile.baser_writable
+            self.baser[n] = value & writable | self.profile.baser_reset[n] & ~writable
+
+    def _latch(self) -> None:
+        """Take the queue and the tables from the registers, as the ITS does when it is enabled."""
+        self.queue_base, self.queue_bytes = self.current_queue()
+        self.device_table = self.current_table("device")
+        self.collection_table = self.current_table("collection")
+        self.vpe_table = self.current_table("vpe")
+
+    def current_queue(self) -> tuple[int, int]:
+        """Address and bytes of the command queue as GITS_CBASER says now; no bytes when not Valid."""
+        queue = GITS_CBASER.decode(self.cbaser)
+        return queue.physical_address, cbaser_bytes(queue) if queue.valid else 0
+
+    def current_table(self, kind: str) -> Table:
+        """The table of a kind (device, collection, vpe) as GITS_BASER says now, in force or not."""
+        wanted, id_bits = {
+            "device": (TABLE_DEVICES, self.device_id_bits),
+            "collection": (TABLE_COLLECTIONS, self.icid_bits),
+            "vpe": (TABLE_VPES, VPE_ID_BITS),
+        }[kind]
+        for value in self.baser:
+            register = GITS_BASER.decode(value)
+            if register.type == wanted:
+                return self._table(register, id_bits) if register.valid else EMPTY
+        return EMPTY
+
+    def _table(self, register: GITS_BASER, id_bits: int) -> Table:
+        page, entry = baser_page_size(register), register.entry_size + 1
+        covers = two_level_entries if register.indirect else flat_entries
+        return Table(
+            base=baser_address(register),
+            entry_bytes=entry,
+            entries=min(covers(register.size + 1, page, entry), intid_limit(id_bits)),
+            indirect=bool(register.indirect),
+            per_page=entries_per_page(page, entry),
+            page_bytes=page,
+        )
+
+    # ---------------------------------------------------------------- what commands ask
+
+    def l2_page(self, raw: int, page_bytes: int) -> int | None:
+        """Address of the level-2 page that a level-1 entry names, or None when it is not valid."""
+        if self.profile.l1_as_qemu:
+            seen = L1Entry_QEMU.decode(raw)
+            return seen.address if seen.valid else None
+        entry = L1Entry.decode(raw)
+        return l2_address(entry, page_bytes) if entry.valid else None
+
+    def is_lpi(self, intid: int) -> bool:
+        """Whether an INTID is an LPI that this machine has."""
+        return is_lpi(intid) and intid < intid_limit(self.profile.gicr_idbits)
+
+    def redistributor_of(self, rd_base: int, *, whole: bool = False) -> int | None:
+        """Index of the redistributor that a command's RDbase names (PTA=0: a processor number), or None.
+
+        whole: compare all bits of the field; otherwise those that the profile keeps.
+        """
+        number = rd_base if whole else rd_base % (1 << self.profile.rd_base_bits)
+        return number if number < len(self.redistributors) else None
+
+    def message(self, rd_base: int) -> None:
+        """A bus message to a redistributor (SYNC): with PTA=1 it goes to an address, which is the oracle's business."""
+        if self.typer.pta and self.on_message is not None:
+            self.on_message(Initiator.ITS, rd_base, Why.RD_BASE)
+
+    # ---------------------------------------------------------------- the queue
+
+    def process_queue(self) -> None:
+        """Carry out the commands in [CREADR, CWRITER), until none is left or one stalls."""
+        write_offset = GITS_CWRITER.decode(self.cwriter).offset
+        read = GITS_CREADR.decode(self.creadr)
+        offset = read.offset
+        if not self.enabled or write_offset >= self.queue_bytes or offset >= self.queue_bytes:
+            return
+        if read.stalled and self.stall_on_error:
+            return
+        while offset != write_offset:
+            if self._step(offset):
+                following = offset + COMMAND_SIZE
+                if following == self.queue_bytes:
+                    following = 0
+                self.creadr += following - offset  # what else software wrote there stays
+                offset = following
+            else:
+                self.creadr += 1 - read.stalled
+                break
+        self.command = None
+
+    def _step(self, offset: int) -> bool:
+        """Carry out the command at a byte offset of the queue; False when the queue stalls at it."""
+        slot = offset // COMMAND_SIZE
+        raw = self.interconnect.load(Initiator.ITS, self.queue_base + offset, COMMAND_SIZE, Why.COMMAND)
+        words: tuple[int, int, int, int] = _NOTHING if raw is None else _WORDS.unpack(raw)  # type: ignore[assignment]
+        opcode = words[0] & OPCODE_MASK
+        row = self.execute.get(opcode)
+        name = COMMAND_NAMES.get(opcode)
+        self.command = (slot, name, words)
+        if raw is None and self.profile.queue_fault == "stall":
+            cause: Cause | None = Cause.MEMORY_FAULT
+        elif row is None:
+            cause = Cause.UNKNOWN_COMMAND
+        else:
+            cause = row[1](self, row[0].decode(*words))
+        if cause is None:
+            self.records.append((slot, name, words, Verdict.EXECUTED, None, None))
+            self.log.items.append((COMMAND_EXECUTED, self.log.step, slot, name, words))
+            return True
+        return self._fail(slot, name, words, cause)
+
+    def _fail(self, slot: int, name: str | None, words: tuple[int, int, int, int], cause: Cause) -> bool:
+        """Record a command that was not carried out; whether the queue goes on."""
+        unknown = name is None or cause is Cause.UNKNOWN_COMMAND
+        error = CommandError.UNKNOWN_COMMAND if unknown else command_error(name, cause)
+        stalled = cause is Cause.MEMORY_FAULT or self.stall_on_error
+        verdict = Verdict.STALLED if stalled else Verdict.ERROR
+        self.records.append((slot, name, words, verdict, error, None))
+        self.log.emit(COMMAND_ERROR, slot, name, words, error, error.code, stalled)
+        return not stalled
+
+
+# ---------------------------------------------------------------- register rows
+
+_ROWS: Final[Rows[Its]] = Rows()
+
+
+def _baser_row(n: int, offset: int) -> None:
+    _ROWS.row64(offset, lambda its: its.baser[n], lambda its, value: its.set_baser(n, value))
+
+
+def _id_row(n: int, offset: int) -> None:
+    _ROWS.row32(offset, lambda its: its.profile.its_pidr[n])
+
+
+_ROWS.row32(GITS_CTLR.OFFSET, lambda its: its.ctlr, Its.set_ctlr)
+_ROWS.row32(GITS_IIDR.OFFSET, lambda its: its.profile.its_iidr)
+_ROWS.row64(GITS_TYPER.OFFSET, lambda its: its.profile.its_typer)
+_ROWS.row32(GITS_MPIDR.OFFSET, lambda its: its.profile.its_mpidr)
+_ROWS.row64(GITS_CBASER.OFFSET, lambda its: its.cbaser, Its.set_cbaser)
+_ROWS.row64(GITS_CWRITER.OFFSET, lambda its: its.cwriter, Its.set_cwriter)
+_ROWS.row64(GITS_CREADR.OFFSET, lambda its: its.creadr, Its.set_creadr)
+for _n, _offset in GITS_BASER.elements():
+    _baser_row(_n, _offset)
+for _n in range(12):
+    _id_row(_n, GITS_PIDR4.OFFSET + 4 * _n)

@@ -1,0 +1,135 @@
+"""The validity ladders of the ITS: from an id in a command to the table entry it names, in one place per table.
+
+A lookup answers the entry or the ``Cause`` of the failure, from which ``arch.its_errors`` makes the command's error.
+``Cause.MEMORY_FAULT`` is none of Arm's: the table lies in missing memory, and the queue stalls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from itsbox.arch.its_errors import Cause
+from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, event_count
+from itsbox.memory.interconnect import Initiator, Why
+
+if TYPE_CHECKING:
+    from itsbox.hardware.its import Its
+
+__all__ = [
+    "Table",
+    "entry_address",
+    "lookup_collection",
+    "lookup_device",
+    "lookup_event",
+    "lookup_redistributor",
+    "store_entry",
+    "store_ite",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as the ITS took it from GITS_BASER when it was enabled.
+
+    base: physical address; entry_bytes; entries: how many ids it covers (0 when not Valid); indirect: two-level, then
+    per_page entries in each level-2 page of page_bytes.
+    """
+
+    base: int
+    entry_bytes: int
+    entries: int
+    indirect: bool
+    per_page: int
+    page_bytes: int
+
+
+EMPTY: Final = Table(0, 8, 0, False, 1, 4096)
+
+
+def entry_address(its: Its, table: Table, index: int) -> int | Cause | None:
+    """Physical address of entry ``index``; None behind an invalid level-1 entry; ``Cause.MEMORY_FAULT``."""
+    if not table.indirect:
+        return table.base + index * table.entry_bytes
+    l1_index, l2_index = divmod(index, table.per_page)
+    raw = its.interconnect.read(
+        Initiator.ITS, table.base + l1_index * L1_ENTRY_SIZE, L1_ENTRY_SIZE, Why.L1_ENTRY
+    )
+    if raw is None:
+        return Cause.MEMORY_FAULT
+    page = its.l2_page(raw, table.page_bytes)
+    return None if page is None else page + l2_index * table.entry_bytes
+
+
+def store_entry(its: Its, table: Table, index: int, word: int, why: str) -> Cause | None:
+    """Write an 8-byte entry. A write behind an invalid level-1 entry is swallowed and counts as done."""
+    address = entry_address(its, table, index)
+    if address is None:
+        return None
+    if isinstance(address, Cause):
+        return address
+    return None if its.interconnect.write(Initiator.ITS, address, 8, word, why) else Cause.MEMORY_FAULT
+
+
+def lookup_device(its: Its, device_id: int) -> DTE | Cause:
+    """The valid device table entry of a DeviceID."""
+    table = its.device_table
+    if device_id >= table.entries:
+        return Cause.DEVICE_OOR
+    address = entry_address(its, table, device_id)
+    if address is None:
+        return Cause.UNMAPPED_DEVICE
+    if isinstance(address, Cause):
+        return address
+    word = its.interconnect.read(Initiator.ITS, address, 8, Why.DTE)
+    if word is None:
+        return Cause.MEMORY_FAULT
+    entry = DTE.decode(word)
+    return entry if entry.valid else Cause.UNMAPPED_DEVICE
+
+
+def lookup_event(its: Its, device_id: int, event_id: int) -> tuple[int, ITE] | Cause:
+    """The valid ITE of an event, with the physical address where it lies."""
+    dte = lookup_device(its, device_id)
+    if isinstance(dte, Cause):
+        return dte
+    if event_id >= event_count(dte.size):
+        return Cause.ID_OOR
+    address = dte.itt_addr + event_id * its.ite_bytes
+    low = its.interconnect.read(Initiator.ITS, address, 8, Why.ITE)
+    high = its.interconnect.read(Initiator.ITS, address + 8, 4, Why.ITE)
+    if low is None or high is None:
+        return Cause.MEMORY_FAULT
+    ite = ITE.decode(low, high)
+    return (address, ite) if ite.valid else Cause.UNMAPPED_INTERRUPT
+
+
+def store_ite(its: Its, address: int, ite: ITE | None) -> Cause | None:
+    """Write an ITE, or zeros for None."""
+    data = bytes(ITE.SIZE) if ite is None else ITE.STRUCT.pack(*ite.encode())
+    return None if its.interconnect.store(Initiator.ITS, address, data, Why.ITE) else Cause.MEMORY_FAULT
+
+
+def lookup_collection(its: Its, icid: int) -> CTE | Cause:
+    """The valid collection table entry of an ICID."""
+    table = its.collection_table
+    if icid >= table.entries:
+        return Cause.COLLECTION_OOR
+    address = entry_address(its, table, icid)
+    if address is None:
+        return Cause.UNMAPPED_COLLECTION
+    if isinstance(address, Cause):
+        return address
+    word = its.interconnect.read(Initiator.ITS, address, 8, Why.CTE)
+    if word is None:
+        return Cause.MEMORY_FAULT
+    entry = CTE.decode(word)
+    return entry if entry.valid else Cause.UNMAPPED_COLLECTION
+
+
+def lookup_redistributor(its: Its, icid: int) -> int | Cause:
+    """The index of the redistributor that an ICID points at."""
+    entry = lookup_collection(its, icid)
+    if isinstance(entry, Cause):
+        return entry
+    return entry.rd_base if entry.rd_base < len(its.redistributors) else Cause.PROCNUM_OOR

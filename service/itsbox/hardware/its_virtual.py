@@ -1,0 +1,196 @@
+"""The virtual commands of GICv4.0, one function per command, and what physical commands do with virtual ITEs.
+
+As in ``its_execute``: a function answers None when carried out, else a ``Cause``. What the virt-gicv4 profile does with
+entries that its own commands cannot make follows QEMU (decision records).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.arch.its_commands import (
+    NO_DOORBELL,
+    VINVALL,
+    VMAPI,
+    VMAPP,
+    VMAPTI,
+    VMOVI,
+    VMOVP,
+    VSYNC,
+)
+from itsbox.arch.its_errors import Cause
+from itsbox.arch.its_tables import ITE, VTE, event_count
+from itsbox.arch.lpi_tables import intid_limit
+from itsbox.hardware.its_lookup import entry_address, lookup_device, lookup_event, store_entry, store_ite
+from itsbox.memory.interconnect import Initiator, Why
+
+if TYPE_CHECKING:
+    from itsbox.hardware.its import Its
+    from itsbox.hardware.its_execute import Execute
+
+__all__ = ["VIRTUAL", "invalidate_virtual", "lookup_vpe", "signal_virtual"]
+
+
+def lookup_vpe(its: Its, vpe_id: int) -> VTE | Cause:
+    """The valid vPE table entry of a vPEID."""
+    if vpe_id >= its.vpe_table.entries:
+        return Cause.VCPU_OOR
+    address = entry_address(its, its.vpe_table, vpe_id)
+    if address is None:
+        return Cause.VCPU_INVALID
+    if isinstance(address, Cause):
+        return address
+    word = its.interconnect.read(Initiator.ITS, address, 8, Why.VTE)
+    if word is None:
+        return Cause.MEMORY_FAULT
+    entry = VTE.decode(word)
+    return entry if entry.valid else Cause.VCPU_INVALID
+
+
+def _is_vlpi(its: Its, intid: int, vte: VTE) -> bool:
+    return its.is_lpi(intid) and intid < intid_limit(vte.vpt_size)
+
+
+def _is_doorbell(its: Its, intid: int) -> bool:
+    return intid == NO_DOORBELL or its.is_lpi(intid)
+
+
+def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
+    """INT, CLEAR, DISCARD or a device's write meets a virtual ITE: set or clear the bit in the vPE's table."""
+    if not its.profile.virtual:
+        return Cause.ITE_INVALID
+    vte = lookup_vpe(its, ite.vpe_id)
+    if isinstance(vte, Cause):
+        return vte
+    if not _is_vlpi(its, ite.intid, vte):
+        return Cause.ITE_INVALID
+    if vte.rd_base >= len(its.redistributors):
+        return Cause.PROCNUM_OOR
+    its.redistributors[vte.rd_base].vlpi.assign_pending(
+        ite.intid, level, vpe_id=ite.vpe_id, vpt=vte.vpt_addr, doorbell=ite.doorbell_intid
+    )
+    return None
+
+
+def invalidate_virtual(its: Its, ite: ITE) -> Cause | None:
+    """INV meets a virtual ITE: the vLPI's configuration is never cached here."""
+    if not its.profile.virtual:
+        return Cause.ITE_INVALID
+    vte = lookup_vpe(its, ite.vpe_id)
+    return vte if isinstance(vte, Cause) else None
+
+
+def vmapp(its: Its, c: VMAPP) -> Cause | None:
+    """Map a vPE to a redistributor and its pending table, or unmap it. VPT_size is checked with V=0 too."""
+    if c.vpe_id >= its.vpe_table.entries:
+        return Cause.VCPU_OOR
+    if c.vpt_size > its.event_id_bits:
+        return Cause.VPTSIZE_OOR
+    if not c.valid:
+        return store_entry(its, its.vpe_table, c.vpe_id, 0, Why.VTE)
+    target = its.redistributor_of(c.rd_base, whole=True)
+    if target is None:
+        return Cause.PROCNUM_OOR
+    entry = VTE(valid=1, vpt_size=c.vpt_size, vpt_addr=c.vpt_addr, rd_base=target)
+    return store_entry(its, its.vpe_table, c.vpe_id, entry.encode()[0], Why.VTE)
+
+
+def vmapti(its: Its, c: VMAPTI) -> Cause | None:
+    """Map an event to a vLPI of a vPE. The vPE need not be mapped yet (QEMU; the ``stall`` policy wants it)."""
+    return _map_event(its, c, c.virtual_intid)
+
+
+def vmapi(its: Its, c: VMAPI) -> Cause | None:
+    """As VMAPTI with the vINTID equal to the EventID."""
+    return _map_event(its, c, c.event_id)
+
+
+def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
+    dte = lookup_device(its, c.device_id)
+    if isinstance(dte, Cause):
+        return dte
+    if c.event_id >= event_count(dte.size):
+        return Cause.ID_OOR
+    if c.vpe_id >= its.vpe_table.entries:
+        return Cause.VCPU_OOR
+    if its.stall_on_error:
+        vte = lookup_vpe(its, c.vpe_id)
+        if isinstance(vte, Cause):
+            return vte
+        if not _is_vlpi(its, intid, vte):
+            return Cause.VIRTUALID_OOR
+    if not its.is_lpi(intid):
+        return Cause.VIRTUALID_OOR
+    if not _is_doorbell(its, c.doorbell_intid):
+        return Cause.PHYSICALID_OOR
+    ite = ITE(valid=1, physical=0, intid=intid, icid=0, vpe_id=c.vpe_id, doorbell_intid=c.doorbell_intid)
+    return store_ite(its, dte.itt_addr + c.event_id * its.ite_bytes, ite)
+
+
+def vmovi(its: Its, c: VMOVI) -> Cause | None:
+    """Give an event another vPE, and another doorbell with D; a pending vLPI moves along."""
+    if c.d and not _is_doorbell(its, c.doorbell_intid):
+        return Cause.PHYSICALID_OOR
+    found = lookup_event(its, c.device_id, c.event_id)
+    if isinstance(found, Cause):
+        return found
+    address, ite = found
+    if ite.physical:
+        return Cause.ID_IS_PHYSICAL
+    source = lookup_vpe(its, ite.vpe_id)
+    if isinstance(source, Cause):
+        return source if source is Cause.MEMORY_FAULT else Cause.ITEVCPU_INVALID
+    target = lookup_vpe(its, c.vpe_id)
+    if isinstance(target, Cause):
+        return target if target is Cause.MEMORY_FAULT else Cause.CMDVCPU_INVALID
+    if not (_is_vlpi(its, ite.intid, source) and _is_vlpi(its, ite.intid, target)):
+        return Cause.ITE_INVALID
+    cpus = len(its.redistributors)
+    if source.rd_base >= cpus or target.rd_base >= cpus:
+        return Cause.PROCNUM_OOR
+    doorbell = c.doorbell_intid if c.d else ite.doorbell_intid
+    if its.redistributors[source.rd_base].vlpi.withdraw(ite.intid, source.vpt_addr):
+        its.redistributors[target.rd_base].vlpi.assign_pending(
+            ite.intid, True, vpe_id=c.vpe_id, vpt=target.vpt_addr, doorbell=doorbell
+        )
+    return store_ite(its, address, ite.replace(vpe_id=c.vpe_id, doorbell_intid=doorbell))
+
+
+def vmovp(its: Its, c: VMOVP) -> Cause | None:
+    """Give a vPE another redistributor. With GITS_TYPER.VMOVP the sequence number and the list are RES0."""
+    target = its.redistributor_of(c.rd_base, whole=True)
+    if target is None:
+        return Cause.PROCNUM_OOR
+    vte = lookup_vpe(its, c.vpe_id)
+    if isinstance(vte, Cause):
+        return vte
+    return store_entry(its, its.vpe_table, c.vpe_id, vte.replace(rd_base=target).encode()[0], Why.VTE)
+
+
+def vinvall(its: Its, c: VINVALL) -> Cause | None:
+    """Make the redistributor read all of a vPE's configuration again; it never caches it here."""
+    vte = lookup_vpe(its, c.vpe_id)
+    return vte if isinstance(vte, Cause) else None
+
+
+def vsync(its: Its, c: VSYNC) -> Cause | None:
+    """Wait for earlier commands of the vPE: they are all done. Only the ``stall`` policy looks at the vPE."""
+    if not its.stall_on_error:
+        return None
+    vte = lookup_vpe(its, c.vpe_id)
+    return vte if isinstance(vte, Cause) else None
+
+
+#: opcode -> (layout, function) of GICv4.0.
+VIRTUAL: Final[dict[int, tuple[type[Any], Execute]]] = {
+    layout.MATCH: (layout, execute)
+    for layout, execute in (
+        (VMAPP, vmapp),
+        (VMAPTI, vmapti),
+        (VMAPI, vmapi),
+        (VMOVI, vmovi),
+        (VMOVP, vmovp),
+        (VINVALL, vinvall),
+        (VSYNC, vsync),
+    )
+}

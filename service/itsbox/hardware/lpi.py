@@ -1,0 +1,83 @@
+"""LPIs in memory: pending bits, configuration bytes, and which pending LPI comes first.
+
+Both tables lie in RAM and are read and written there each time (profile ``tables_in_ram``), so that software which edits
+them is seen at once, as on QEMU.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from itsbox.arch.lpi_tables import (
+    PENDING_RESERVED_BYTES,
+    LPIConfig,
+    config_offset,
+    intid_limit,
+    pending_place,
+    pending_table_bytes,
+)
+from itsbox.arch.values import SPURIOUS_INTID
+from itsbox.memory.interconnect import Initiator, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from itsbox.memory.interconnect import Interconnect
+
+__all__ = ["assign_pending", "highest_pending", "pending_intids", "table_bits"]
+
+_NON_ZERO: Final = re.compile(rb"[^\x00]")
+
+
+def assign_pending(interconnect: Interconnect, table: int, intid: int, level: bool, why: str) -> bool:
+    """Set or clear one bit of a pending table (LPI or vLPI) in memory.
+
+    table: its physical address; why: ``Why.PENDING`` or ``Why.VPT``.
+    Returns whether the bit changed; a bit in missing memory cannot.
+    """
+    offset, bit = pending_place(intid)
+    byte = interconnect.read(Initiator.GICR, table + offset, 1, why)
+    if byte is None or bool(byte >> bit & 1) == level:
+        return False
+    return interconnect.write(Initiator.GICR, table + offset, 1, byte ^ 1 << bit, why)
+
+
+def table_bits(raw: bytes, first_byte: int = 0) -> Iterator[int]:
+    """The numbers of the set bits of a table, ascending; ``raw`` starts at byte ``first_byte`` of it."""
+    for match in _NON_ZERO.finditer(raw):
+        byte = raw[match.start()]
+        number = 8 * (first_byte + match.start())
+        while byte:
+            if byte & 1:
+                yield number
+            byte >>= 1
+            number += 1
+
+
+def pending_intids(interconnect: Interconnect, table: int, id_bits: int, why: str) -> list[int]:
+    """Every INTID of at least 8192 whose bit is set, ascending; id_bits: INTID bits minus one."""
+    first = PENDING_RESERVED_BYTES
+    length = pending_table_bytes(id_bits) - first
+    if length <= 0:
+        return []
+    raw = interconnect.load(Initiator.GICR, table + first, length, why)
+    return [] if raw is None else list(table_bits(raw, first))
+
+
+def highest_pending(
+    interconnect: Interconnect, pending: list[int], config_table: int, id_bits: int, why: str = Why.CONFIG
+) -> int:
+    """The pending, enabled LPI of the highest priority (lowest value; ties to the lowest INTID), or 1023."""
+    best, best_priority = int(SPURIOUS_INTID), 0x100
+    limit = intid_limit(id_bits)
+    for intid in pending:
+        if intid >= limit:
+            break
+        byte = interconnect.read(Initiator.GICR, config_table + config_offset(intid), 1, why)
+        if byte is None:
+            continue
+        config = LPIConfig.decode(byte)
+        if config.enable and config.priority < best_priority:
+            best, best_priority = intid, config.priority
+    return best

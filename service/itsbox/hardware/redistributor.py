@@ -1,0 +1,201 @@
+"""One redistributor: the LPI side in full, and the SGI frame as far as a booting Linux reads it.
+
+Pending and configuration tables are read and written in RAM each time; nothing is cached (see ``lpi``). While EnableLPIs is
+clear the redistributor does nothing with them, and RAM keeps the pending bits. GICR_PROPBASER and GICR_PENDBASER stay
+writable while it is set, as on QEMU (decision record).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.arch.lpi_tables import (
+    intid_limit,
+    pending_place,
+)
+from itsbox.arch.redist_registers import (
+    GICR_CTLR,
+    GICR_IIDR,
+    GICR_PENDBASER,
+    GICR_PIDR2,
+    GICR_PROPBASER,
+    GICR_SYNCR,
+    GICR_TYPER,
+    GICR_WAKER,
+    SGI_FRAME,
+    VLPI_FRAME,
+)
+from itsbox.arch.values import FIRST_LPI, SPURIOUS_INTID
+from itsbox.events import LPI_PENDING
+from itsbox.hardware.irq_bank import IrqBank
+from itsbox.hardware.lpi import assign_pending, highest_pending, pending_intids
+from itsbox.hardware.rows import Rows
+from itsbox.hardware.vlpi_frame import VlpiFrame
+from itsbox.memory.interconnect import Initiator, Why
+
+if TYPE_CHECKING:
+    from itsbox.events import EventLog
+    from itsbox.hardware.profile import Profile
+    from itsbox.memory.interconnect import Interconnect
+
+__all__ = ["Redistributor", "typer_of"]
+
+_CTLR: Final = GICR_CTLR.decode(0b10)  # CES
+_ASLEEP: Final = GICR_WAKER(processor_sleep=1, children_asleep=1).word()
+_AWAKE: Final = GICR_WAKER(processor_sleep=0, children_asleep=0).word()
+_CLUSTER: Final = 16  # CPUs that share Aff1; QEMU's virt machine with a GICv3
+# Interrupts 0-15 are SGIs, always edge-triggered.
+_SGI_EDGE: Final = 0xAAAA_AAAA
+
+
+def typer_of(profile: Profile, cpu: int, cpus: int) -> int:
+    """GICR_TYPER of CPU ``cpu`` of ``cpus``: its number, affinity, and Last."""
+    aff1, aff0 = divmod(cpu, _CLUSTER)
+    shared = GICR_TYPER.decode(profile.gicr_typer)
+    return shared.replace(
+        processor_number=cpu, last=int(cpu == cpus - 1), affinity_value=aff1 << 8 | aff0
+    ).word()
+
+
+class Redistributor:
+    """GICR of one CPU.
+
+    Invariant: ``propbaser``, ``pendbaser`` are as written; ``pending_table``, ``id_bits`` follow from them.
+    Owned by: the machine.
+    """
+
+    __slots__ = (
+        "bank", "config_table", "cpu", "enable_lpis", "id_bits", "interconnect", "log", "pendbaser", "pending_table",
+        "profile", "propbaser", "typer", "vlpi", "waker",
+    )  # fmt: skip
+
+    def __init__(
+        self, profile: Profile, cpu: int, cpus: int, interconnect: Interconnect, log: EventLog
+    ) -> None:
+        self.profile = profile
+        self.cpu = cpu
+        self.interconnect = interconnect
+        self.log = log
+        self.typer = typer_of(profile, cpu, cpus)
+        self.enable_lpis = False
+        self.waker = _ASLEEP
+        self.bank = IrqBank(1, config=[_SGI_EDGE, 0])
+        self.vlpi = VlpiFrame(self)
+        self.set_propbaser(0)
+        self.set_pendbaser(0)
+
+    # ---------------------------------------------------------------- the port
+
+    def read(self, offset: int, size: int) -> int:
+        """Read ``size`` bytes at ``offset`` of this redistributor's frames; 0 where nothing answers."""
+        if SGI_FRAME <= offset < VLPI_FRAME:
+            return self.bank.read(offset - SGI_FRAME, size) or 0
+        if offset >= VLPI_FRAME:
+            return self.vlpi.read(offset, size)
+        return _ROWS.read(self, offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Write; ignored where nothing answers."""
+        if SGI_FRAME <= offset < VLPI_FRAME:
+            self.bank.write(offset - SGI_FRAME, size, value)
+        elif offset >= VLPI_FRAME:
+            self.vlpi.write(offset, size, value)
+        else:
+            _ROWS.write(self, offset, size, value)
+
+    def state(self) -> tuple[Any, ...]:
+        """Everything that decides future behaviour, as plain data."""
+        return (self.enable_lpis, self.waker, self.propbaser, self.pendbaser, self.bank.state(), self.vlpi.state())
+
+    def set_state(self, state: tuple[Any, ...]) -> None:
+        """Take back what ``state`` gave."""
+        self.enable_lpis, self.waker, propbaser, pendbaser, bank, vlpi = state
+        self.set_propbaser(propbaser)
+        self.set_pendbaser(pendbaser)
+        self.bank.set_state(bank)
+        self.vlpi.set_state(vlpi)
+
+    # ---------------------------------------------------------------- registers
+
+    @property
+    def ctlr(self) -> int:
+        """GICR_CTLR as it reads: EnableLPIs can be cleared again (CES)."""
+        return _CTLR.replace(enable_lpis=int(self.enable_lpis)).word()
+
+    def set_ctlr(self, value: int) -> None:
+        """Write GICR_CTLR."""
+        self.enable_lpis = bool(GICR_CTLR.decode(value).enable_lpis)
+
+    def set_waker(self, value: int) -> None:
+        """Write GICR_WAKER: ChildrenAsleep follows ProcessorSleep at once."""
+        sleep = GICR_WAKER.decode(value).processor_sleep
+        self.waker = _ASLEEP if sleep else _AWAKE
+
+    def set_propbaser(self, value: int) -> None:
+        """Write GICR_PROPBASER: where the configuration table lies and how many INTIDs it covers."""
+        self.propbaser = value
+        register = GICR_PROPBASER.decode(value)
+        self.config_table = register.physical_address
+        self.id_bits = min(register.id_bits, self.profile.gicr_idbits)
+
+    def set_pendbaser(self, value: int) -> None:
+        """Write GICR_PENDBASER: where the pending table lies. PTZ has no effect: RAM is read as it is."""
+        self.pendbaser = value
+        self.pending_table = GICR_PENDBASER.decode(value).physical_address
+
+    # ---------------------------------------------------------------- LPIs
+
+    def assign_pending(self, intid: int, level: bool) -> None:
+        """Make an LPI pending or not; lost when LPIs are off or the INTID lies beyond PROPBASER.IDbits."""
+        if not self.enable_lpis or not FIRST_LPI <= intid < intid_limit(self.id_bits):
+            return
+        changed = assign_pending(self.interconnect, self.pending_table, intid, level, Why.PENDING)
+        if changed and level:
+            self.log.emit(LPI_PENDING, intid, self.cpu, None)
+
+    def is_pending(self, intid: int) -> bool:
+        """Whether the pending bit of an LPI is set in memory."""
+        offset, bit = pending_place(intid)
+        byte = self.interconnect.read(Initiator.GICR, self.pending_table + offset, 1, Why.PENDING)
+        return byte is not None and bool(byte >> bit & 1)
+
+    def move_pending(self, intid: int, target: Redistributor) -> None:
+        """MOVI: an LPI that is pending here becomes pending there instead."""
+        if not self.enable_lpis or not target.enable_lpis or not FIRST_LPI <= intid < intid_limit(self.id_bits):
+            return
+        if self.is_pending(intid):
+            self.assign_pending(intid, False)
+            target.assign_pending(intid, True)
+
+    def move_all_pending(self, target: Redistributor) -> None:
+        """MOVALL: everything pending here becomes pending there instead."""
+        if not self.enable_lpis or not target.enable_lpis:
+            return
+        for intid in self.pending():
+            self.assign_pending(intid, False)
+            target.assign_pending(intid, True)
+
+    def pending(self) -> list[int]:
+        """The pending LPIs of this redistributor, ascending."""
+        return pending_intids(self.interconnect, self.pending_table, self.id_bits, Why.PENDING)
+
+    def acknowledge(self) -> int:
+        """The highest-priority pending enabled LPI, no longer pending then; or 1023."""
+        if not self.enable_lpis:
+            return int(SPURIOUS_INTID)
+        pending = self.pending()
+        intid = highest_pending(self.interconnect, pending, self.config_table, self.id_bits)
+        if intid != SPURIOUS_INTID:
+            self.assign_pending(intid, False)
+        return intid
+
+
+_ROWS: Final[Rows[Redistributor]] = Rows()
+_ROWS.row32(GICR_CTLR.OFFSET, lambda gicr: gicr.ctlr, Redistributor.set_ctlr)
+_ROWS.row32(GICR_IIDR.OFFSET, lambda gicr: gicr.profile.gicr_iidr)
+_ROWS.row64(GICR_TYPER.OFFSET, lambda gicr: gicr.typer)
+_ROWS.row32(GICR_WAKER.OFFSET, lambda gicr: gicr.waker, Redistributor.set_waker)
+_ROWS.row64(GICR_PROPBASER.OFFSET, lambda gicr: gicr.propbaser, Redistributor.set_propbaser)
+_ROWS.row64(GICR_PENDBASER.OFFSET, lambda gicr: gicr.pendbaser, Redistributor.set_pendbaser)
+_ROWS.row32(GICR_SYNCR.OFFSET, lambda _: 0)
+_ROWS.row32(GICR_PIDR2.OFFSET, lambda gicr: gicr.profile.gicr_pidr2)

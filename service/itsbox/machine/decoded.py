@@ -1,0 +1,141 @@
+"""The decoded tables of an ITS, as the recorded traces' ``end.state`` shows them (``GET .../state``).
+
+Read from RAM as it is, past the interconnect: looking changes nothing and is nobody's access. It follows the current
+GITS_BASER and GICR_PENDBASER; memory that is not RAM is left out, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, VTE, VTE_V41, event_count
+from itsbox.arch.lpi_tables import pending_table_bytes
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
+from itsbox.hardware.lpi import table_bits
+
+if TYPE_CHECKING:
+    from itsbox.hardware.its import Its
+    from itsbox.hardware.its_lookup import Table
+    from itsbox.machine.machine import Machine
+    from itsbox.memory.physmem import PhysMem
+
+__all__ = ["decoded_state", "l1_words", "table_entries"]
+
+_L1: Final = Struct("<Q")
+
+
+def decoded_state(machine: Machine) -> dict[str, Any]:
+    """devices, collections, events, vpes, pending, vpending; keys are decimal strings, addresses hex strings."""
+    its, mem = machine.its[0], machine.memory
+    devices, events = _devices(its, mem)
+    vpes = _vpes(its, mem)
+    id_bits = machine.config.profile.gicr_idbits
+    pending = {
+        str(gicr.cpu): bits
+        for gicr in machine.redistributors
+        if (bits := _bitmap(mem, gicr.pending_table, pending_table_bytes(id_bits)))
+    }
+    vpending = {
+        vpe["vpt"]: bits
+        for vpe in vpes.values()
+        if (bits := _bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(vpe["vptsize"])))
+    }
+    return {
+        "devices": devices,
+        "collections": _collections(its, mem),
+        "events": events,
+        "vpes": vpes,
+        "pending": pending,
+        "vpending": vpending,
+    }
+
+
+def _devices(its: Its, mem: PhysMem) -> tuple[dict[str, Any], dict[str, Any]]:
+    devices, events = {}, {}
+    for device_id, _, raw in table_entries(its, mem, its.current_table("device")):
+        dte = DTE.decode(*DTE.STRUCT.unpack_from(raw))
+        if dte.valid:
+            devices[str(device_id)] = {"size": dte.size, "itt": hex(dte.itt_addr)}
+            found = {str(event_id): _event(ite) for event_id, ite in _ites(mem, dte)}
+            if found:
+                events[str(device_id)] = found
+    return devices, events
+
+
+def _ites(mem: PhysMem, dte: DTE) -> Iterator[tuple[int, ITE]]:
+    for event_id, raw in _entries(mem, dte.itt_addr, ITE.SIZE, event_count(dte.size)):
+        ite = ITE.decode(*ITE.STRUCT.unpack_from(raw))
+        if ite.valid:
+            yield event_id, ite
+
+
+def _event(ite: ITE) -> dict[str, int]:
+    if ite.physical:
+        return {"intid": ite.intid, "icid": ite.icid}
+    return {"vintid": ite.intid, "vpe": ite.vpe_id, "doorbell": ite.doorbell_intid}
+
+
+def _collections(its: Its, mem: PhysMem) -> dict[str, Any]:
+    found = {}
+    for icid, _, raw in table_entries(its, mem, its.current_table("collection")):
+        cte = CTE.decode(*CTE.STRUCT.unpack_from(raw))
+        if cte.valid:
+            found[str(icid)] = {"rd": cte.rd_base}
+    return found
+
+
+def _vpes(its: Its, mem: PhysMem) -> dict[str, Any]:
+    entry = VTE_V41 if its.profile.gicv4_1 else VTE
+    found = {}
+    for vpe_id, _, raw in table_entries(its, mem, its.current_table("vpe")):
+        vte = entry.decode(*entry.STRUCT.unpack_from(raw))
+        if vte.valid:
+            found[str(vpe_id)] = {"rd": vte.rd_base, "vptsize": vte.vpt_size, "vpt": hex(vte.vpt_addr)}
+    return found
+
+
+def _bitmap(mem: PhysMem, base: int, length: int) -> list[int]:
+    return list(table_bits(mem.load(base, length))) if mem.contains(base, length) else []
+
+
+def l1_words(mem: PhysMem, table: Table) -> Iterator[tuple[int, int]]:
+    """(index, raw level-1 entry) of a two-level table, zero entries left out."""
+    count = -(-table.entries // table.per_page)
+    for index, raw in _entries(mem, table.base, L1_ENTRY_SIZE, count):
+        yield index, _L1.unpack_from(raw)[0]
+
+
+def table_entries(its: Its, mem: PhysMem, table: Table) -> Iterator[tuple[int, int, bytes]]:
+    """(id, address, raw bytes) of every entry of a table that is not all zero, ids ascending."""
+    if not table.indirect:
+        for ident, raw in _entries(mem, table.base, table.entry_bytes, table.entries):
+            yield ident, table.base + ident * table.entry_bytes, raw
+        return
+    for index, word in l1_words(mem, table):
+        page = its.l2_page(word, table.page_bytes)
+        if page is None:
+            continue
+        first = index * table.per_page
+        for n, raw in _entries(mem, page, table.entry_bytes, min(table.per_page, table.entries - first)):
+            yield first + n, page + n * table.entry_bytes, raw
+
+
+def _entries(mem: PhysMem, base: int, size: int, count: int) -> Iterator[tuple[int, bytes]]:
+    """(index, bytes) of the entries that are not all zero and lie in RAM; untouched pages are stepped over."""
+    index = 0
+    while index < count:
+        addr = base + index * size
+        if not mem.contains(addr, size):
+            index += max(1, (mem.base - addr) // size if addr < mem.base else count)
+            continue
+        pfn = addr >> PAGE_SHIFT
+        last = (addr + size - 1) >> PAGE_SHIFT
+        if pfn == last and pfn not in mem.pages and not any(mem.absent(pfn)):
+            index += max(1, ((pfn + 1) * PAGE_SIZE - addr) // size)
+            continue
+        raw = mem.load(addr, size)
+        if any(raw):
+            yield index, raw
+        index += 1

@@ -1,0 +1,270 @@
+"""One machine: the layers wired together, and ``apply``, the only way in.
+
+``apply(op)`` is pure and synchronous: the same ops give the same outcomes, events and state on every machine. It never raises
+for anything that a host can do; an exception out of it is a defect of ours.
+
+The host's accesses take one of two ways. While stage 2 is off (phase trusted), or where stage 2 maps the page, they reach RAM
+or the bus directly. Where it does not, the hypervisor is asked (``hyp.guards``) and its answer is the outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.events import EventLog
+from itsbox.hardware.bus import Bus
+from itsbox.hardware.distributor import Distributor
+from itsbox.hardware.its import Its
+from itsbox.hardware.redistributor import Redistributor
+from itsbox.machine import views
+from itsbox.machine.canonical import canonical
+from itsbox.machine.decoded import decoded_state
+from itsbox.machine.snapshot import Snapshot
+from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
+from itsbox.memory.physmem import Carveout, PhysMem
+from itsbox.ops import (
+    Aborted,
+    Ack,
+    Acked,
+    Bytes,
+    Clean,
+    Delivered,
+    Done,
+    Drive,
+    Fill,
+    Hvc,
+    Load,
+    MmioRead,
+    MmioWrite,
+    Msi,
+    Panicked,
+    Store,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from itsbox.events import Event
+    from itsbox.hardware.its_lookup import Table
+    from itsbox.machine.config import MachineConfig
+    from itsbox.ops import Op, Outcome
+
+__all__ = ["Machine"]
+
+_HYP_MARK: Final = b"itsbox EL2 page\xa5"
+_GUEST_MARK: Final = b"itsbox pVM page\x5a"
+_DONE: Final = Done()
+
+
+class Machine:
+    """A simulated Arm machine, its hypervisor, its host's driver and the oracle that watches it.
+
+    config: what it was built from; map: where things are; memory: RAM; its: the ITSs; log: where events are appended;
+    violations: everything the oracle objected to since reset or the restored snapshot.
+
+    Invariant: all state that decides future behaviour is in ``memory`` or in one of ``_parts``.
+    Owned by: a session, or whoever made it; not thread-safe.
+    """
+
+    __slots__ = (
+        "_parts", "bus", "config", "gicd", "interconnect", "its", "log", "map", "memory", "redistributors", "violations",
+    )  # fmt: skip
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.config = config
+        where = self.map = config.map
+        carveouts = (
+            Carveout(where.hyp, where.hyp + where.hyp_bytes, _HYP_MARK),
+            Carveout(where.guest, where.guest + where.guest_bytes, _GUEST_MARK),
+        )
+        self.log = EventLog()
+        self.violations: list[Any] = []
+        self.memory = PhysMem(where.ram, where.ram_bytes, carveouts)
+        joined = Interconnect if config.profile.coherent else NonCoherentInterconnect
+        self.interconnect = joined(self.memory)
+        self.gicd = Distributor(config.profile)
+        self.redistributors = [
+            Redistributor(config.profile, cpu, config.cpus, self.interconnect, self.log)
+            for cpu in range(config.cpus)
+        ]
+        self.its = [
+            Its(config.profile, base, self.interconnect, self.redistributors, self.log, config.error_policy)
+            for base in (where.its,)
+        ]
+        self.bus = Bus(where, self.gicd, self.its, self.redistributors)
+        self._parts: dict[str, Any] = {
+            "cache": self.interconnect,
+            "gicd": self.gicd,
+            **{f"gicr{gicr.cpu}": gicr for gicr in self.redistributors},
+            **{f"its{n}": node for n, node in enumerate(self.its)},
+        }
+
+    # ---------------------------------------------------------------- ops
+
+    @property
+    def step(self) -> int:
+        """How many ops have been applied."""
+        return self.log.step
+
+    @property
+    def phase(self) -> str:
+        """trusted, deprivileging or deprivileged."""
+        return "trusted"
+
+    def apply(self, op: Op) -> Outcome:
+        """Carry one op out."""
+        self.log.step += 1
+        return _APPLY[type(op)](self, op)
+
+    def _mmio_read(self, op: MmioRead) -> Outcome:
+        addr, size = op
+        if self.memory.contains(addr, size):
+            value = self.interconnect.read(Initiator.HOST, addr, size, Why.HOST)
+            return Value(value or 0)
+        return Value(self.bus.read(addr, size))
+
+    def _mmio_write(self, op: MmioWrite) -> Outcome:
+        addr, size, value = op
+        if self.memory.contains(addr, size):
+            self.interconnect.write(Initiator.HOST, addr, size, value, Why.HOST)
+            return _DONE
+        self.bus.write(addr, size, value)
+        return self._done()
+
+    def _done(self) -> Done:
+        """What the ITSs looked at during this op."""
+        records = []
+        for node in self.its:
+            if node.records:
+                records += node.records
+                node.records = []
+        return Done(records) if records else _DONE
+
+    def _load(self, op: Load) -> Outcome:
+        return Bytes(self._load_ram(op.addr, op.length))
+
+    def _load_ram(self, addr: int, length: int) -> bytes:
+        """The bytes of a range as a CPU sees them; zeros where there is no RAM."""
+        if self.memory.contains(addr, length):
+            return self.memory.load(addr, length)
+        low, high = self._in_ram(addr, length)
+        data = bytearray(length)
+        if low < high:
+            data[low - addr : high - addr] = self.memory.load(low, high - low)
+        return bytes(data)
+
+    def _store(self, op: Store) -> Outcome:
+        addr, data = op
+        low, high = self._in_ram(addr, len(data))
+        if low < high:
+            self.interconnect.store(Initiator.HOST, low, data[low - addr : high - addr], Why.HOST)
+        return _DONE
+
+    def _fill(self, op: Fill) -> Outcome:
+        low, high = self._in_ram(op.addr, op.length)
+        if low < high:
+            self.interconnect.fill(Initiator.HOST, low, high - low, op.byte, Why.HOST)
+        return _DONE
+
+    def _in_ram(self, addr: int, length: int) -> tuple[int, int]:
+        """The part of a range that is RAM; elsewhere loads read zeros and stores are lost (missing memory)."""
+        return max(addr, self.memory.base), min(addr + length, self.memory.end)
+
+    def _msi(self, op: Msi) -> Outcome:
+        return Delivered(self.its[0].translate(op.device_id, op.event_id))
+
+    def _ack(self, op: Ack) -> Outcome:
+        return Acked(self.redistributors[op.cpu].acknowledge())
+
+    def _clean(self, op: Clean) -> Outcome:
+        self.interconnect.clean(op.addr, op.length)
+        return _DONE
+
+    # ---------------------------------------------------------------- looking
+
+    def state(self) -> dict[str, Any]:
+        """The decoded tables (``GET .../state``)."""
+        return decoded_state(self)
+
+    def registers(self) -> dict[str, Any]:
+        """Every register with value, fields and policy."""
+        return views.registers(self)
+
+    def queues(self) -> dict[str, Any]:
+        """The command queue on both sides."""
+        return views.queues(self)
+
+    def tables(self, kind: str, view: str) -> dict[str, Any]:
+        """A table (``views.TABLE_KINDS``) as host, hw or diff sees it."""
+        return views.tables(self, kind, view)
+
+    def physical(self, addr: int, length: int) -> bytes:
+        """Bytes as they are in RAM, past stage 2; zeros where there is no RAM."""
+        return self._load_ram(addr, length)
+
+    def register_policy(self, addr: int) -> str:
+        """What the hypervisor does with the host's access to a register."""
+        return "direct"
+
+    def host_queue(self) -> dict[str, Any] | None:
+        """The host's queue, or None before the switch-over."""
+        return None
+
+    def host_table(self, kind: str) -> Table | None:
+        """The host's copy of a table, or None if it has none."""
+        return None
+
+    # ---------------------------------------------------------------- whole-machine operations
+
+    def take_events(self) -> list[Event]:
+        """The events since the last take, oldest first."""
+        return self.log.take()
+
+    def state_hash(self) -> str:
+        """64 hex digits: two machines are equal exactly when theirs are. Steps, events and violations do not count."""
+        parts = {name: part.state() for name, part in self._parts.items()}
+        total = hashlib.sha256(self.memory.digest())
+        total.update(canonical((self.config.identity(), parts)))
+        return total.hexdigest()
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine as it is now."""
+        return Snapshot(
+            config=self.config,
+            image=self.memory.image(),
+            parts={name: part.state() for name, part in self._parts.items()},
+            step=self.log.step,
+            violations=tuple(self.violations),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become exactly what the snapshot was taken of. Raises ValueError for one of another kind of machine."""
+        if snapshot.config != self.config:
+            msg = "the snapshot is of a machine with another configuration"
+            raise ValueError(msg)
+        self.memory.restore(snapshot.image)
+        for name, part in self._parts.items():
+            part.set_state(snapshot.parts[name])
+        self.log.step = snapshot.step
+        self.violations = list(snapshot.violations)
+
+    @classmethod
+    def fork(cls, snapshot: Snapshot) -> Machine:
+        """A new machine that is what the snapshot was taken of; pages are shared until written."""
+        machine = cls(snapshot.config)
+        machine.restore(snapshot)
+        return machine
+
+
+_APPLY: Final[dict[type, Callable[[Machine, Any], Outcome]]] = {
+    MmioRead: Machine._mmio_read,
+    MmioWrite: Machine._mmio_write,
+    Load: Machine._load,
+    Store: Machine._store,
+    Fill: Machine._fill,
+    Msi: Machine._msi,
+    Ack: Machine._ack,
+    Clean: Machine._clean,
+}
+_ = (Aborted, Drive, Hvc, Panicked)

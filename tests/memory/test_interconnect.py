@@ -1,0 +1,76 @@
+"""The one way to memory: bounds, the watcher, and the view of agents that are not coherent."""
+
+from __future__ import annotations
+
+import pytest
+
+from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
+from itsbox.memory.physmem import PhysMem
+
+BASE = 0x4000_0000
+SIZE = 16 * 4096
+HOST, ITS = Initiator.HOST, Initiator.ITS
+
+
+@pytest.fixture(params=[Interconnect, NonCoherentInterconnect])
+def bus(request) -> Interconnect:
+    return request.param(PhysMem(BASE, SIZE))
+
+
+@pytest.mark.parametrize("addr", [BASE - 1, BASE + SIZE - 7, BASE + SIZE, 0, 1 << 51, (1 << 64) - 8])
+def test_missing_memory_fails_the_transaction(bus, addr):
+    """An access that is not wholly RAM reads None, writes False, and changes nothing."""
+    before = bus.mem.digest()
+
+    assert bus.read(ITS, addr, 8, Why.DTE) is None
+    assert bus.load(ITS, addr, 8, Why.DTE) is None
+    assert not bus.write(ITS, addr, 8, 1, Why.DTE)
+    assert not bus.store(ITS, addr, b"12345678", Why.DTE)
+    assert not bus.fill(ITS, addr, 8, 1, Why.DTE)
+    assert before == bus.mem.digest()
+
+
+def test_the_watcher_hears_each_access_before_it_lands(bus):
+    """Initiator, direction, address, length and reason are named while memory still has the old bytes."""
+    heard = []
+    bus.watch = lambda *access: heard.append((*access, bus.mem.read(BASE, 1)))
+    bus.write(ITS, BASE, 1, 7, Why.DTE)
+
+    assert (ITS, True, BASE, 1, Why.DTE, 0) == heard[-1]
+
+
+def test_a_coherent_device_sees_a_store_at_once():
+    """Without a cache model the ITS reads what the host has just stored."""
+    bus = Interconnect(PhysMem(BASE, SIZE))
+    bus.write(HOST, BASE, 8, 5, Why.HOST)
+
+    assert bus.read(ITS, BASE, 8, Why.COMMAND) == 5
+
+
+def test_a_missing_clean_is_visible():
+    """The ITS sees memory as of the last clean; the host sees its own store."""
+    bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
+    bus.write(HOST, BASE + 60, 8, 0xAABB_CCDD_1122_3344, Why.HOST)
+
+    assert bus.read(HOST, BASE + 60, 8, Why.HOST) == 0xAABB_CCDD_1122_3344
+    assert bus.read(ITS, BASE + 60, 8, Why.COMMAND) == 0
+
+
+def test_a_clean_publishes_the_lines_it_covers():
+    """Only the cleaned 64-byte lines become visible to the ITS."""
+    bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
+    bus.store(HOST, BASE, b"\xff" * 128, Why.HOST)
+    bus.clean(BASE, 1)
+
+    assert b"\xff" * 64 + bytes(64) == bus.load(ITS, BASE, 128, Why.COMMAND)
+
+
+def test_stale_lines_are_state():
+    """What a snapshot keeps of the cache model brings the same view back."""
+    bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
+    bus.write(HOST, BASE, 8, 5, Why.HOST)
+    kept = bus.state()
+    bus.clean(BASE, 8)
+    bus.set_state(kept)
+
+    assert bus.read(ITS, BASE, 8, Why.COMMAND) == 0
