@@ -53,9 +53,7 @@ TRAP_ABORT = _event(
     "Stage 2 refused an access of the host.",
     addr=HEX, write=BOOL, owner=TEXT, reason=REASON,
 )  # fmt: skip
-COMMAND_EXECUTED = _event(
-    "command.executed", "The ITS carried a command out.", slot=INT, name=TEXT, words=WORDS
-)
+COMMAND_EXECUTED = _event("command.executed", "The ITS carried a command out.", slot=INT, name=TEXT, words=WORDS)
 COMMAND_REJECTED = _event(
     "command.rejected",
     "The hypervisor refused a command of the host's queue.",
@@ -142,8 +140,5 @@ def _show(kind: str, value: Any) -> Any:
 def render(event: Event) -> dict[str, Any]:
     """The wire form of an event, without ``seq``: ``{"step", "type", "data"}``."""
     kind: EventType = event[0]
-    data = {
-        name: _show(shape, value)
-        for (name, shape), value in zip(kind.fields, event[2:], strict=True)
-    }
+    data = {name: _show(shape, value) for (name, shape), value in zip(kind.fields, event[2:], strict=True)}
     return {"step": event[1], "type": kind.name, "data": data}

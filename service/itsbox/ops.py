@@ -200,6 +200,4 @@ class Panicked(NamedTuple):
     reason: Reason
 
 
-Outcome: TypeAlias = (
-    Value | Done | Bytes | HvcReturn | Delivered | Acked | Drove | Refused | Aborted | Panicked
-)
+Outcome: TypeAlias = Value | Done | Bytes | HvcReturn | Delivered | Acked | Drove | Refused | Aborted | Panicked

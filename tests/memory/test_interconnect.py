@@ -13,12 +13,14 @@ HOST, ITS = Initiator.HOST, Initiator.ITS
 
 
 @pytest.fixture(params=[Interconnect, NonCoherentInterconnect])
-def bus(request) -> Interconnect:
-    return request.param(PhysMem(BASE, SIZE))
+def bus(request: pytest.FixtureRequest) -> Interconnect:
+    """Both kinds of interconnect, over the same RAM."""
+    kind: type[Interconnect] = request.param
+    return kind(PhysMem(BASE, SIZE))
 
 
 @pytest.mark.parametrize("addr", [BASE - 1, BASE + SIZE - 7, BASE + SIZE, 0, 1 << 51, (1 << 64) - 8])
-def test_missing_memory_fails_the_transaction(bus, addr):
+def test_missing_memory_fails_the_transaction(bus: Interconnect, addr: int) -> None:
     """An access that is not wholly RAM reads None, writes False, and changes nothing."""
     before = bus.mem.digest()
 
@@ -30,16 +32,16 @@ def test_missing_memory_fails_the_transaction(bus, addr):
     assert before == bus.mem.digest()
 
 
-def test_the_watcher_hears_each_access_before_it_lands(bus):
+def test_the_watcher_hears_each_access_before_it_lands(bus: Interconnect) -> None:
     """Initiator, direction, address, length and reason are named while memory still has the old bytes."""
     heard = []
     bus.watch = lambda *access: heard.append((*access, bus.mem.read(BASE, 1)))
     bus.write(ITS, BASE, 1, 7, Why.DTE)
 
-    assert (ITS, True, BASE, 1, Why.DTE, 0) == heard[-1]
+    assert heard[-1] == (ITS, True, BASE, 1, Why.DTE, 0)
 
 
-def test_a_coherent_device_sees_a_store_at_once():
+def test_a_coherent_device_sees_a_store_at_once() -> None:
     """Without a cache model the ITS reads what the host has just stored."""
     bus = Interconnect(PhysMem(BASE, SIZE))
     bus.write(HOST, BASE, 8, 5, Why.HOST)
@@ -47,7 +49,7 @@ def test_a_coherent_device_sees_a_store_at_once():
     assert bus.read(ITS, BASE, 8, Why.COMMAND) == 5
 
 
-def test_a_missing_clean_is_visible():
+def test_a_missing_clean_is_visible() -> None:
     """The ITS sees memory as of the last clean; the host sees its own store."""
     bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
     bus.write(HOST, BASE + 60, 8, 0xAABB_CCDD_1122_3344, Why.HOST)
@@ -56,7 +58,7 @@ def test_a_missing_clean_is_visible():
     assert bus.read(ITS, BASE + 60, 8, Why.COMMAND) == 0
 
 
-def test_a_clean_publishes_the_lines_it_covers():
+def test_a_clean_publishes_the_lines_it_covers() -> None:
     """Only the cleaned 64-byte lines become visible to the ITS."""
     bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
     bus.store(HOST, BASE, b"\xff" * 128, Why.HOST)
@@ -65,7 +67,7 @@ def test_a_clean_publishes_the_lines_it_covers():
     assert b"\xff" * 64 + bytes(64) == bus.load(ITS, BASE, 128, Why.COMMAND)
 
 
-def test_stale_lines_are_state():
+def test_stale_lines_are_state() -> None:
     """What a snapshot keeps of the cache model brings the same view back."""
     bus = NonCoherentInterconnect(PhysMem(BASE, SIZE))
     bus.write(HOST, BASE, 8, 5, Why.HOST)

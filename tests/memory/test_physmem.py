@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +19,15 @@ stores = st.tuples(st.just("store"), offsets, st.binary(min_size=1, max_size=900
 fills = st.tuples(st.just("fill"), offsets, st.integers(1, 9000), st.integers(0, 255))
 
 
+Ops: TypeAlias = list[tuple[Any, ...]]
+
+
 def memory() -> PhysMem:
+    """A fresh memory with a carve-out at its end."""
     return PhysMem(BASE, SIZE, (CARVEOUT,))
 
 
-def carry_out(mem: PhysMem, model: bytearray, op: tuple) -> None:
+def carry_out(mem: PhysMem, model: bytearray, op: tuple[Any, ...]) -> None:
     """Do the same to the memory and to a flat model of it; what would pass the end is cut."""
     kind, offset, *rest = op
     if kind == "store":
@@ -35,13 +41,14 @@ def carry_out(mem: PhysMem, model: bytearray, op: tuple) -> None:
 
 
 def flat() -> bytearray:
+    """The flat model of a fresh memory."""
     model = bytearray(SIZE)
     model[-4096:] = MARK * 256
     return model
 
 
 @given(st.lists(stores | fills, max_size=8))
-def test_memory_reads_back_what_was_written(ops):
+def test_memory_reads_back_what_was_written(ops: Ops) -> None:
     """Any sequence of stores and fills reads back as on a flat array."""
     mem, model = memory(), flat()
     for op in ops:
@@ -51,7 +58,7 @@ def test_memory_reads_back_what_was_written(ops):
 
 
 @given(st.lists(stores | fills, max_size=5), st.lists(stores | fills, max_size=5))
-def test_restore_takes_everything_back(before, after):
+def test_restore_takes_everything_back(before: Ops, after: Ops) -> None:
     """After a restore the content and the digest are those of the snapshot, whatever was written since."""
     mem, model = memory(), flat()
     for op in before:
@@ -65,7 +72,7 @@ def test_restore_takes_everything_back(before, after):
 
 
 @given(st.lists(stores | fills, max_size=6))
-def test_digest_depends_on_the_content_alone(ops):
+def test_digest_depends_on_the_content_alone(ops: Ops) -> None:
     """Two memories with equal content have equal digests, however the content came about."""
     mem, model = memory(), flat()
     for op in ops:
@@ -76,7 +83,7 @@ def test_digest_depends_on_the_content_alone(ops):
     assert mem.digest() == again.digest()
 
 
-def test_one_changed_byte_changes_the_digest():
+def test_one_changed_byte_changes_the_digest() -> None:
     """The digest sees a single byte."""
     mem = memory()
     before = mem.digest()
@@ -85,7 +92,7 @@ def test_one_changed_byte_changes_the_digest():
     assert before != mem.digest()
 
 
-def test_a_fork_shares_pages_until_one_side_writes():
+def test_a_fork_shares_pages_until_one_side_writes() -> None:
     """A store on one side of a fork is not seen on the other."""
     mem = memory()
     mem.write(BASE, 8, 0x1122)
@@ -93,18 +100,18 @@ def test_a_fork_shares_pages_until_one_side_writes():
     other.restore(mem.image())
     other.write(BASE, 8, 0x3344)
 
-    assert (0x1122, 0x3344) == (mem.read(BASE, 8), other.read(BASE, 8))
+    assert (mem.read(BASE, 8), other.read(BASE, 8)) == (0x1122, 0x3344)
 
 
-def test_an_untouched_carve_out_holds_its_mark_and_costs_nothing():
+def test_an_untouched_carve_out_holds_its_mark_and_costs_nothing() -> None:
     """A carve-out reads as its mark although no page exists."""
     mem = memory()
 
-    assert MARK * 2 == mem.load(CARVEOUT.base, 32)
+    assert mem.load(CARVEOUT.base, 32) == MARK * 2
     assert mem.touched == 0
 
 
-def test_a_uniform_fill_costs_no_pages():
+def test_a_uniform_fill_costs_no_pages() -> None:
     """Whole pages filled with one byte share a page."""
     mem = memory()
     mem.fill(BASE, 32 * 4096, 0xA1)
@@ -113,7 +120,7 @@ def test_a_uniform_fill_costs_no_pages():
     assert mem.read(BASE + 31 * 4096, 4) == 0xA1A1A1A1
 
 
-def test_a_value_across_two_pages_is_whole():
+def test_a_value_across_two_pages_is_whole() -> None:
     """An 8-byte value that straddles a page boundary is written and read whole."""
     mem = memory()
     mem.write(BASE + 4092, 8, 0x0102_0304_0506_0708)

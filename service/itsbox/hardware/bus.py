@@ -52,9 +52,7 @@ class Bus:
             windows += _its_windows(node, name)
         for gicr in redistributors:
             base = where.gicr + gicr.cpu * where.gicr_stride
-            windows.append(
-                Window(base, base + where.gicr_stride, f"gicr{gicr.cpu}", gicr.read, gicr.write)
-            )
+            windows.append(Window(base, base + where.gicr_stride, f"gicr{gicr.cpu}", gicr.read, gicr.write))
         self.windows = sorted(windows, key=lambda window: window.base)
         for low, high in zip(self.windows, self.windows[1:], strict=False):
             if low.end > high.base:

@@ -54,9 +54,7 @@ class Distributor:
     def set_ctlr(self, value: int) -> None:
         """Write GICD_CTLR: only the group enables can change."""
         written = GICD_CTLR.decode(value)
-        self.ctlr = _FIXED.replace(
-            enable_grp0=written.enable_grp0, enable_grp1_ns=written.enable_grp1_ns
-        ).word()
+        self.ctlr = _FIXED.replace(enable_grp0=written.enable_grp0, enable_grp1_ns=written.enable_grp1_ns).word()
 
     def state(self) -> tuple[Any, ...]:
         """Everything, as plain data."""

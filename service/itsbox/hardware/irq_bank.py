@@ -82,9 +82,9 @@ class IrqBank:
             name, _, n = place
             value: int = getattr(self, name)[n]
             return value
-        n = self._config(offset, size)
-        if n is not None:
-            return self.config[n]
+        half = self._config(offset, size)
+        if half is not None:
+            return self.config[half]
         byte = self._priority(offset, size)
         if byte is None:
             return None

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from itsbox.arch.its_commands import COMMAND_NAMES, COMMAND_SIZE, OPCODE_MASK
+from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK
 from itsbox.arch.its_errors import Cause, CommandError, command_error
 from itsbox.arch.its_registers import (
     GITS_BASER,
@@ -83,10 +83,34 @@ class Its:
     """
 
     __slots__ = (
-        "base", "baser", "cbaser", "checks_invall", "collection_table", "command", "creadr", "ctlr", "cwriter",
-        "device_table", "device_id_bits", "event_id_bits", "execute", "icid_bits", "interconnect", "ite_bytes", "log",
-        "on_message", "policy", "profile", "queue_base", "queue_bytes", "records", "redistributors", "stall_on_error",
-        "typer", "vpe_table",
+        "base",
+        "baser",
+        "cbaser",
+        "checks_invall",
+        "collection_table",
+        "command",
+        "creadr",
+        "ctlr",
+        "cwriter",
+        "device_id_bits",
+        "device_table",
+        "event_id_bits",
+        "execute",
+        "icid_bits",
+        "interconnect",
+        "ite_bytes",
+        "log",
+        "names",
+        "on_message",
+        "policy",
+        "profile",
+        "queue_base",
+        "queue_bytes",
+        "records",
+        "redistributors",
+        "stall_on_error",
+        "typer",
+        "vpe_table",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +120,7 @@ class Its:
         interconnect: Interconnect,
         redistributors: list[Redistributor],
         log: EventLog,
+        *,
         error_policy: str = "ignore",
     ) -> None:
         self.profile = profile
@@ -110,7 +135,10 @@ class Its:
         self.event_id_bits = self.typer.id_bits
         self.device_id_bits = self.typer.devbits
         self.icid_bits = icid_bits(self.typer) - 1
-        self.execute = {**PHYSICAL, **VIRTUAL} if profile.virtual else PHYSICAL
+        # An opcode of a later architecture than the profile's is unknown, name and all.
+        self.names = {op: c.NAME for op, c in COMMANDS.items() if profile.gicv4_1 or c.SINCE != "GICv4.1"}
+        rows = {**PHYSICAL, **VIRTUAL} if profile.virtual else PHYSICAL
+        self.execute = {op: row for op, row in rows.items() if op in self.names}
         self.on_message: Callable[[int, int, str], None] | None = None
         self.records: list[CommandRecord] = []
         self.command: tuple[int, str | None, tuple[int, int, int, int]] | None = None
@@ -282,10 +310,10 @@ class Its:
         """Carry out the command at a byte offset of the queue; False when the queue stalls at it."""
         slot = offset // COMMAND_SIZE
         raw = self.interconnect.load(Initiator.ITS, self.queue_base + offset, COMMAND_SIZE, Why.COMMAND)
-        words: tuple[int, int, int, int] = _NOTHING if raw is None else _WORDS.unpack(raw)  # type: ignore[assignment]
+        words: tuple[int, int, int, int] = _NOTHING if raw is None else _WORDS.unpack(raw)
         opcode = words[0] & OPCODE_MASK
         row = self.execute.get(opcode)
-        name = COMMAND_NAMES.get(opcode)
+        name = self.names.get(opcode)
         self.command = (slot, name, words)
         if raw is None and self.profile.queue_fault == "stall":
             cause: Cause | None = Cause.MEMORY_FAULT
@@ -302,7 +330,7 @@ class Its:
     def _fail(self, slot: int, name: str | None, words: tuple[int, int, int, int], cause: Cause) -> bool:
         """Record a command that was not carried out; whether the queue goes on."""
         unknown = name is None or cause is Cause.UNKNOWN_COMMAND
-        error = CommandError.UNKNOWN_COMMAND if unknown else command_error(name, cause)
+        error = CommandError.UNKNOWN_COMMAND if unknown else command_error(name or "", cause)
         stalled = cause is Cause.MEMORY_FAULT or self.stall_on_error
         verdict = Verdict.STALLED if stalled else Verdict.ERROR
         self.records.append((slot, name, words, verdict, error, None))

@@ -207,4 +207,3 @@ PHYSICAL: Final[dict[int, tuple[type[Any], Execute]]] = {
         (MOVALL, movall),
     )
 }
-

@@ -52,9 +52,7 @@ def entry_address(its: Its, table: Table, index: int) -> int | Cause | None:
     if not table.indirect:
         return table.base + index * table.entry_bytes
     l1_index, l2_index = divmod(index, table.per_page)
-    raw = its.interconnect.read(
-        Initiator.ITS, table.base + l1_index * L1_ENTRY_SIZE, L1_ENTRY_SIZE, Why.L1_ENTRY
-    )
+    raw = its.interconnect.read(Initiator.ITS, table.base + l1_index * L1_ENTRY_SIZE, L1_ENTRY_SIZE, Why.L1_ENTRY)
     if raw is None:
         return Cause.MEMORY_FAULT
     page = its.l2_page(raw, table.page_bytes)

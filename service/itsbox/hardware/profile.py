@@ -168,6 +168,4 @@ _SNAPDRAGON: Final = replace(
     cbaser_writable=_ALL & ~0xC00,
 )
 
-PROFILES: Final[dict[str, Profile]] = {
-    profile.name: profile for profile in (_VIRT_GICV3, _VIRT_GICV4, _SNAPDRAGON)
-}
+PROFILES: Final[dict[str, Profile]] = {profile.name: profile for profile in (_VIRT_GICV3, _VIRT_GICV4, _SNAPDRAGON)}

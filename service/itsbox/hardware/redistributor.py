@@ -52,9 +52,7 @@ def typer_of(profile: Profile, cpu: int, cpus: int) -> int:
     """GICR_TYPER of CPU ``cpu`` of ``cpus``: its number, affinity, and Last."""
     aff1, aff0 = divmod(cpu, _CLUSTER)
     shared = GICR_TYPER.decode(profile.gicr_typer)
-    return shared.replace(
-        processor_number=cpu, last=int(cpu == cpus - 1), affinity_value=aff1 << 8 | aff0
-    ).word()
+    return shared.replace(processor_number=cpu, last=int(cpu == cpus - 1), affinity_value=aff1 << 8 | aff0).word()
 
 
 class Redistributor:
@@ -69,9 +67,7 @@ class Redistributor:
         "profile", "propbaser", "typer", "vlpi", "waker",
     )  # fmt: skip
 
-    def __init__(
-        self, profile: Profile, cpu: int, cpus: int, interconnect: Interconnect, log: EventLog
-    ) -> None:
+    def __init__(self, profile: Profile, cpu: int, cpus: int, interconnect: Interconnect, log: EventLog) -> None:
         self.profile = profile
         self.cpu = cpu
         self.interconnect = interconnect

@@ -26,17 +26,13 @@ class Rows(Generic[D]):
         self.reads: dict[tuple[int, int], Callable[[D], int]] = {}
         self.writes: dict[tuple[int, int], Callable[[D, int], None]] = {}
 
-    def row32(
-        self, offset: int, get: Callable[[D], int], put: Callable[[D, int], None] | None = None
-    ) -> None:
+    def row32(self, offset: int, get: Callable[[D], int], put: Callable[[D, int], None] | None = None) -> None:
         """Declare a 32-bit register; read-only without ``put``."""
         self.reads[offset, 4] = get
         if put is not None:
             self.writes[offset, 4] = put
 
-    def row64(
-        self, offset: int, get: Callable[[D], int], put: Callable[[D, int], None] | None = None
-    ) -> None:
+    def row64(self, offset: int, get: Callable[[D], int], put: Callable[[D, int], None] | None = None) -> None:
         """Declare a 64-bit register; read-only without ``put``."""
         self.reads[offset, 8] = get
         self.reads[offset, 4] = lambda device: low_half(get(device))
@@ -44,9 +40,7 @@ class Rows(Generic[D]):
         if put is not None:
             self.writes[offset, 8] = put
             self.writes[offset, 4] = lambda device, half: put(device, with_low_half(get(device), half))
-            self.writes[offset + 4, 4] = lambda device, half: put(
-                device, with_high_half(get(device), half)
-            )
+            self.writes[offset + 4, 4] = lambda device, half: put(device, with_high_half(get(device), half))
 
     def read(self, device: D, offset: int, size: int) -> int:
         """Read a register of ``device``; 0 where no row answers."""

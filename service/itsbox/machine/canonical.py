@@ -23,7 +23,7 @@ def canonical(value: Any) -> bytes:
         raw = value.encode()
         return b"s%d:%b" % (len(raw), raw)
     if isinstance(value, bytes | bytearray):
-        return b"b%d:%b" % (len(value), value)
+        return b"b%d:%b" % (len(value), bytes(value))
     if isinstance(value, tuple | list):
         return b"(%b)" % b"".join(map(canonical, value))
     if isinstance(value, set | frozenset):

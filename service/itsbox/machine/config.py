@@ -57,6 +57,7 @@ class MachineConfig:
     @classmethod
     def make(
         cls,
+        *,
         profile: str = "virt-gicv3",
         cpus: int | None = None,
         ram_mib: int | None = None,
@@ -86,9 +87,7 @@ class MachineConfig:
         return cls(
             profile=replace(base, **chosen),
             cpus=_in_range("cpus", base.cpus if cpus is None else cpus, 1, MAX_CPUS),
-            ram_mib=_in_range(
-                "ram_mib", base.ram_mib if ram_mib is None else ram_mib, MIN_RAM_MIB, MAX_RAM_MIB
-            ),
+            ram_mib=_in_range("ram_mib", base.ram_mib if ram_mib is None else ram_mib, MIN_RAM_MIB, MAX_RAM_MIB),
             hardening=_hardening(hardening),
             start=start,
             error_policy=error_policy,
@@ -127,7 +126,9 @@ def _hardening(asked: str | dict[str, Any]) -> Hardening:
 
 
 def _one_of(allowed: tuple[Any, ...]) -> str:
-    return "must be one of " + ", ".join(str(value).lower() if isinstance(value, bool) else str(value) for value in allowed)
+    return "must be one of " + ", ".join(
+        str(value).lower() if isinstance(value, bool) else str(value) for value in allowed
+    )
 
 
 def _in_range(name: str, value: int, low: int, high: int) -> int:

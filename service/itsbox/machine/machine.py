@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from itsbox.events import EventLog
 from itsbox.hardware.bus import Bus
@@ -25,21 +25,17 @@ from itsbox.machine.snapshot import Snapshot
 from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
 from itsbox.memory.physmem import Carveout, PhysMem
 from itsbox.ops import (
-    Aborted,
     Ack,
     Acked,
     Bytes,
     Clean,
     Delivered,
     Done,
-    Drive,
     Fill,
-    Hvc,
     Load,
     MmioRead,
     MmioWrite,
     Msi,
-    Panicked,
     Store,
     Value,
 )
@@ -85,11 +81,12 @@ class Machine:
         self.interconnect = joined(self.memory)
         self.gicd = Distributor(config.profile)
         self.redistributors = [
-            Redistributor(config.profile, cpu, config.cpus, self.interconnect, self.log)
-            for cpu in range(config.cpus)
+            Redistributor(config.profile, cpu, config.cpus, self.interconnect, self.log) for cpu in range(config.cpus)
         ]
         self.its = [
-            Its(config.profile, base, self.interconnect, self.redistributors, self.log, config.error_policy)
+            Its(
+                config.profile, base, self.interconnect, self.redistributors, self.log, error_policy=config.error_policy
+            )
             for base in (where.its,)
         ]
         self.bus = Bus(where, self.gicd, self.its, self.redistributors)
@@ -115,7 +112,7 @@ class Machine:
     def apply(self, op: Op) -> Outcome:
         """Carry one op out."""
         self.log.step += 1
-        return _APPLY[type(op)](self, op)
+        return self._APPLY[type(op)](self, op)
 
     def _mmio_read(self, op: MmioRead) -> Outcome:
         addr, size = op
@@ -180,6 +177,17 @@ class Machine:
     def _clean(self, op: Clean) -> Outcome:
         self.interconnect.clean(op.addr, op.length)
         return _DONE
+
+    _APPLY: ClassVar[dict[type, Callable[[Machine, Any], Outcome]]] = {
+        MmioRead: _mmio_read,
+        MmioWrite: _mmio_write,
+        Load: _load,
+        Store: _store,
+        Fill: _fill,
+        Msi: _msi,
+        Ack: _ack,
+        Clean: _clean,
+    }
 
     # ---------------------------------------------------------------- looking
 
@@ -255,16 +263,3 @@ class Machine:
         machine = cls(snapshot.config)
         machine.restore(snapshot)
         return machine
-
-
-_APPLY: Final[dict[type, Callable[[Machine, Any], Outcome]]] = {
-    MmioRead: Machine._mmio_read,
-    MmioWrite: Machine._mmio_write,
-    Load: Machine._load,
-    Store: Machine._store,
-    Fill: Machine._fill,
-    Msi: Machine._msi,
-    Ack: Machine._ack,
-    Clean: Machine._clean,
-}
-_ = (Aborted, Drive, Hvc, Panicked)

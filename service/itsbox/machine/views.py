@@ -51,7 +51,7 @@ def show_fields(layout: Layout) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, place in layout.FIELDS.items():
         value = getattr(layout, name)
-        wide = place.shift or place.hi - place.lo >= 32  # noqa: PLR2004 - the widest number that JSON readers take
+        wide = place.shift or place.hi - place.lo >= 32
         shown[name] = hex(value) if wide else value
     return shown
 
@@ -135,11 +135,7 @@ def _around(machine: Machine, base: int, size: int, pointers: tuple[int, ...]) -
         for delta in range(-_AROUND, _AROUND + 1)
         if pointer < size
     }
-    return [
-        shown
-        for slot in sorted(wanted)
-        if (shown := _slot(machine, slot, base + slot * COMMAND_SIZE)) is not None
-    ]
+    return [shown for slot in sorted(wanted) if (shown := _slot(machine, slot, base + slot * COMMAND_SIZE)) is not None]
 
 
 def _slot(machine: Machine, slot: int, addr: int) -> dict[str, Any] | None:
@@ -191,9 +187,7 @@ def _table(its: Its, mem: PhysMem, kind: str, view: str, table: Table) -> dict[s
         "page_size": table.page_bytes,
         "entry_size": table.entry_bytes,
         "entries": table.entries,
-        "level1": [_level1(its, table, index, word) for index, word in l1_words(mem, table)]
-        if table.indirect
-        else [],
+        "level1": [_level1(its, table, index, word) for index, word in l1_words(mem, table)] if table.indirect else [],
         "level2": list(_level2(its, mem, kind, table)),
     }
 

@@ -36,6 +36,7 @@ class Carveout:
     mark: bytes
 
     def page(self) -> bytes:
+        """A whole page of the mark."""
         return self.mark * (PAGE_SIZE // len(self.mark))
 
 
@@ -61,9 +62,7 @@ class PhysMem:
         self.pages: dict[int, _Page] = {}
         self.writable: dict[int, bytearray] = {}
         self.refilled: set[int] = set()
-        self._absent = tuple(
-            (c.base >> PAGE_SHIFT, c.end >> PAGE_SHIFT, c.page()) for c in carveouts
-        )
+        self._absent = tuple((c.base >> PAGE_SHIFT, c.end >> PAGE_SHIFT, c.page()) for c in carveouts)
         self._base_image: Image | None = None
         self._digests: dict[int, tuple[_Page, bytes]] = {}
 
