@@ -75,7 +75,7 @@ def create_session(
     quirks: Mapping[str, Any] | None,
     oracle: str | None,
     metadata: Mapping[str, str] | None,
-    idle_timeout_s: float | None,
+    idle_timeout_s: int | None,
 ) -> Call[SessionInfo]:
     """Make a machine; whatever is None is the service's default."""
     body = _given(
@@ -111,7 +111,7 @@ def get_session(id: str) -> Call[SessionInfo]:
     return Call("GET", _session(id), SessionInfo.from_wire)
 
 
-def patch_session(id: str, metadata: Mapping[str, str] | None, idle_timeout_s: float | None) -> Call[SessionInfo]:
+def patch_session(id: str, metadata: Mapping[str, str] | None, idle_timeout_s: int | None) -> Call[SessionInfo]:
     """Change what may be changed of a session."""
     body = _given(metadata=metadata, idle_timeout_s=idle_timeout_s)
     return Call("PATCH", _session(id), SessionInfo.from_wire, body=body)

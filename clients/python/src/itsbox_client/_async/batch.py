@@ -113,7 +113,7 @@ class AsyncBatch:
         queue, clean = None, False
         if self._plan.has_commands:
             queue = await self._session.its.queue()
-            clean = await self._session.needs_cache_maintenance()
+            clean = await self._session.its.needs_cleaning(queue)
         laid_out = self._plan.lay_out(queue, clean=clean)
         self._outcome = await self._session.run(
             laid_out, stop_on=self._stop_on, hash=self._hash, request_timeout=self._request_timeout

@@ -45,7 +45,6 @@ class AsyncSession:
 
     def __init__(self, connection: AsyncConnection, info: SessionInfo, *, keep: bool) -> None:
         self._connection = connection
-        self._coherent: bool | None = None
         #: The session as the service last described it.
         self.info = info
         #: Whether leaving the block leaves the session alone.
@@ -101,7 +100,7 @@ class AsyncSession:
         self,
         *,
         metadata: Mapping[str, str] | None = None,
-        idle_timeout_s: float | None = None,
+        idle_timeout_s: int | None = None,
         request_timeout: float | None = None,
     ) -> SessionInfo:
         """Change the session's metadata or idle timeout."""
@@ -180,12 +179,6 @@ class AsyncSession:
         if self.journal is None:
             self.journal = Journal()
         return self.journal
-
-    async def needs_cache_maintenance(self) -> bool:
-        """Whether this machine's ITS sees memory only as of the last clean to the point of coherency."""
-        if self._coherent is None:
-            self._coherent = True
-        return not self._coherent
 
     async def _one(self, op: Op[R], request_timeout: float | None = None) -> R:
         result = await self._connection.call(endpoints.single(self.id, op), request_timeout)

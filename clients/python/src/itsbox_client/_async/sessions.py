@@ -31,7 +31,7 @@ class AsyncSessions:
         quirks: Mapping[str, Any] | None = None,
         oracle: str | None = None,
         metadata: Mapping[str, str] | None = None,
-        idle_timeout_s: float | None = None,
+        idle_timeout_s: int | None = None,
         keep: bool = False,
         request_timeout: float | None = None,
     ) -> AsyncSession:

@@ -9,6 +9,7 @@ from itsbox_client.commands import AnyCommand
 from itsbox_client.faces import ItsCommands
 from itsbox_client.plan import submit_ops
 from itsbox_client.queue import HostQueue
+from itsbox_client.registers import GITS_CBASER
 from itsbox_client.results import CommandResult
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Its(ItsCommands[CommandResult]):
     def __init__(self, session: Session) -> None:
         super().__init__(self._submit_one)
         self._session = session
+        self._cleaned: dict[int, bool] = {}
 
     def queue(self) -> HostQueue:
         """The queue that the host writes to: its own after the switch-over, the hardware's before it.
@@ -35,13 +37,25 @@ class Its(ItsCommands[CommandResult]):
         """
         return HostQueue.from_view(self._session.queues())
 
+    def needs_cleaning(self, queue: HostQueue) -> bool:
+        """Whether commands must be cleaned to the point of coherency before the ITS sees them.
+
+        As Linux's driver does: where GITS_CBASER.Shareability reads as non-shareable, the ITS does not snoop. Asked once a queue.
+        """
+        if queue.base not in self._cleaned:
+            registers = self._session.registers()
+            cbaser = GITS_CBASER.from_value(registers["GITS_CBASER"]["value"])
+            self._cleaned[queue.base] = cbaser.shareability == 0
+        return self._cleaned[queue.base]
+
     def submit(self, *commands: AnyCommand, request_timeout: float | None = None) -> tuple[CommandResult, ...]:
         """Write the commands to the queue, ring the doorbell once, and say what became of each.
 
         Raises QueueError if they do not fit, ValueError if a field does not, UnexpectedOutcome if the host may not write
         its own queue. What the ITS or the hypervisor objects to is in the results.
         """
-        plan = submit_ops(self.queue(), self._session.map.its, commands, clean=self._session.needs_cache_maintenance())
+        queue = self.queue()
+        plan = submit_ops(queue, self._session.map.its, commands, clean=self.needs_cleaning(queue))
         # Ringing the doorbell for a slot that could not be written would submit whatever stands there.
         batch = self._session.run(plan.ops, stop_on=("abort", "panic"), request_timeout=request_timeout)
         return plan.read(batch.results)

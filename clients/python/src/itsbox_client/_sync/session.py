@@ -46,7 +46,6 @@ class Session:
 
     def __init__(self, connection: Connection, info: SessionInfo, *, keep: bool) -> None:
         self._connection = connection
-        self._coherent: bool | None = None
         #: The session as the service last described it.
         self.info = info
         #: Whether leaving the block leaves the session alone.
@@ -102,7 +101,7 @@ class Session:
         self,
         *,
         metadata: Mapping[str, str] | None = None,
-        idle_timeout_s: float | None = None,
+        idle_timeout_s: int | None = None,
         request_timeout: float | None = None,
     ) -> SessionInfo:
         """Change the session's metadata or idle timeout."""
@@ -177,12 +176,6 @@ class Session:
         if self.journal is None:
             self.journal = Journal()
         return self.journal
-
-    def needs_cache_maintenance(self) -> bool:
-        """Whether this machine's ITS sees memory only as of the last clean to the point of coherency."""
-        if self._coherent is None:
-            self._coherent = True
-        return not self._coherent
 
     def _one(self, op: Op[R], request_timeout: float | None = None) -> R:
         result = self._connection.call(endpoints.single(self.id, op), request_timeout)

@@ -32,7 +32,7 @@ class Sessions:
         quirks: Mapping[str, Any] | None = None,
         oracle: str | None = None,
         metadata: Mapping[str, str] | None = None,
-        idle_timeout_s: float | None = None,
+        idle_timeout_s: int | None = None,
         keep: bool = False,
         request_timeout: float | None = None,
     ) -> Session:
