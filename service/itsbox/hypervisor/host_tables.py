@@ -100,8 +100,6 @@ class HostTables(NamedTuple):
         """The bytes to store at the start of the zeroed page; missing tables are zeros."""
         empty = its_baser(base=0, shadow=0, val=0, order=0, psz=0)
         rows = [*self.tables, *[empty] * (ITS_BASER_SLOTS - len(self.tables))]
-        queues = its_shadow_tables(
-            cmd_shadow=self.cmd_shadow, cmd_original=self.cmd_original, cmdq_len=self.cmdq_len
-        )
+        queues = its_shadow_tables(cmd_shadow=self.cmd_shadow, cmd_original=self.cmd_original, cmdq_len=self.cmdq_len)
         packed = b"".join(its_baser.STRUCT.pack(*row.encode()) for row in rows)
         return packed + its_shadow_tables.STRUCT.pack(*queues.encode())
