@@ -11,3 +11,5 @@ export {
   type StreamState,
 } from "./stream";
 export { problemOf, ProblemError, UnreachableError } from "./problems";
+export { ItsboxClient, type CallRecord, type ClientOptions } from "./client";
+export type * from "./wire";

@@ -35,6 +35,8 @@ export class FilteredRows {
   private head = 0;
   private scanned = 0;
   private matches: (event: SessionEvent) => boolean;
+  /** Matching rows that left at the front since the filter was set: a list that is not at its end moves up by as many. */
+  left = 0;
 
   constructor(
     private readonly buffer: EventBuffer,
@@ -57,6 +59,7 @@ export class FilteredRows {
     this.matches = matcher(filter);
     this.positions = [];
     this.head = 0;
+    this.left = 0;
     this.scanned = this.buffer.first;
   }
 
@@ -64,6 +67,8 @@ export class FilteredRows {
   advance(budget: number): boolean {
     const before = this.head;
     while (this.head < this.positions.length && this.positions[this.head]! < this.buffer.first) this.head += 1;
+    const gone = this.head - before;
+    this.left += gone;
     if (this.head > 4096 && this.head * 2 > this.positions.length) {
       this.positions = this.positions.slice(this.head);
       this.head = 0;
@@ -74,7 +79,7 @@ export class FilteredRows {
       if (this.matches(this.buffer.at(position)!)) this.positions.push(position);
     }
     this.scanned = stop;
-    return stop > start || this.head !== before;
+    return stop > start || gone > 0;
   }
 
   row(index: number): SessionEvent | undefined {

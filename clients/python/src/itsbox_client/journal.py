@@ -57,5 +57,5 @@ class Journal:
         return led_there is not None
 
     def branch(self, snapshot: str | None = None) -> Journal:
-        """The journal of a session forked off the present state, or off a marked one."""
-        return Journal(list(self.ops if snapshot is None else self._marks.get(snapshot, ())))
+        """The journal of a session forked off the present state, or off a marked one; its findings are this one's, too."""
+        return Journal(list(self.ops if snapshot is None else self._marks.get(snapshot, ())), self.findings)

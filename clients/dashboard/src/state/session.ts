@@ -1,0 +1,142 @@
+import { computed, effect, signal, type ReadonlySignal } from "@preact/signals";
+import { ProblemError, type Session, type SessionEvent } from "itsbox-client";
+import { Fold } from "../logic/fold";
+import { client } from "./api";
+import { Feed } from "./feed";
+import { Replica, type PastState } from "./replica";
+
+/** How often the session itself is asked for: before the switch-over an access makes no event that would tell. */
+const POLL_MS = 2000;
+/** A scrubber in motion names many moments: only one it rests on is worth a replay. */
+const REST_MS = 250;
+
+/** One open session: live feed, its resource, and the moment that every view shows. */
+export class SessionModel {
+  readonly feed: Feed;
+  readonly info = signal<Session | null>(null);
+  readonly problem = signal<Error | null>(null);
+  /** The event after which everything is shown; null follows the machine. */
+  readonly cursor = signal<number | null>(null);
+  readonly past = signal<PastState>({ state: "live" });
+  /** Fold at the cursor where it had to be fetched from the service. */
+  private readonly fetched = signal<{ seq: number; fold: Fold } | null>(null);
+  readonly fold: ReadonlySignal<Fold>;
+  /** The session to look at: this one, or its replica at the cursor; null while that is being made. */
+  readonly subject: ReadonlySignal<string | null>;
+  /** Changes when what the routes answer may have changed. */
+  readonly moment: ReadonlySignal<string>;
+  private readonly replica: Replica;
+  private readonly stop: (() => void)[] = [];
+  private closed = false;
+
+  constructor(readonly id: string) {
+    this.feed = new Feed(id);
+    this.replica = new Replica(id, () => this.info.peek());
+    this.fold = computed(() => {
+      void this.feed.version.value;
+      const at = this.cursor.value;
+      if (at === null) return this.feed.history.head;
+      const fetched = this.fetched.value;
+      return this.feed.history.foldAt(at) ?? (fetched?.seq === at ? fetched.fold : new Fold());
+    });
+    this.subject = computed(() => {
+      const past = this.past.value;
+      if (past.state === "live") return this.id;
+      return past.state === "ready" ? past.session : null;
+    });
+    this.moment = computed(() => {
+      const past = this.past.value;
+      if (past.state !== "live") return `${past.state} ${past.state === "ready" ? past.key : ""}`;
+      return `${this.feed.version.value} ${this.info.value?.step ?? 0} ${this.info.value?.epoch ?? 0}`;
+    });
+    this.stop.push(effect(() => this.follow(this.cursor.value)));
+    void this.poll();
+  }
+
+  get head(): number {
+    return Math.max(this.feed.history.last, this.info.value?.seq ?? 0);
+  }
+
+  /** The event at the cursor, if this page has it. */
+  eventAt(seq: number): SessionEvent | undefined {
+    const { buffer } = this.feed.history;
+    const found = buffer.at(buffer.seek(seq));
+    return found?.seq === seq ? found : undefined;
+  }
+
+  /** A new session with the machine as it is at the cursor (or now); answers its id. */
+  async fork(): Promise<string> {
+    const source = this.subject.peek();
+    if (source === null) throw new Error("the machine of that moment is not ready");
+    const path = { session_id: source };
+    const answer = (await client.must(
+      client.http.POST("/v1/sessions/{session_id}/fork", { params: { path }, body: { count: 1 } } as never),
+    )) as { sessions: (Session | string)[] };
+    const [first] = answer.sessions;
+    if (first === undefined) throw new Error("the service forked nothing");
+    return typeof first === "string" ? first : first.id;
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const stop of this.stop) stop();
+    this.feed.close();
+    void this.replica.dispose();
+  }
+
+  private follow(at: number | null): (() => void) | void {
+    if (at === null) {
+      this.past.value = { state: "live" };
+      return;
+    }
+    this.past.value = { state: "building", done: 0, total: 0 };
+    const timer = setTimeout(() => {
+      if (this.feed.history.foldAt(at) === null) void this.fetchFold(at);
+      void this.replica.goto(at, this.eventAt(at)?.step ?? null, (state) => {
+        if (this.cursor.peek() === at && !this.closed) this.past.value = state;
+      });
+    }, REST_MS);
+    return () => clearTimeout(timer);
+  }
+
+  /** Folds the service's own history up to `at`, page by page, where this page kept too little. */
+  private async fetchFold(at: number): Promise<void> {
+    const fold = new Fold();
+    let after = 0;
+    while (after < at && this.cursor.peek() === at && !this.closed) {
+      const params = { path: { session_id: this.id }, query: { after, limit: 1000 } };
+      let page: { events: SessionEvent[]; next: number };
+      try {
+        page = (await client.must(
+          client.http.GET("/v1/sessions/{session_id}/events", { params } as never),
+        )) as typeof page;
+      } catch (error) {
+        this.problem.value = error as Error;
+        return;
+      }
+      if (page.events.length === 0) break;
+      for (const event of page.events) if (event.seq <= at) fold.add(event);
+      after = page.events.at(-1)!.seq;
+    }
+    fold.seq = at;
+    if (this.cursor.peek() === at) this.fetched.value = { seq: at, fold };
+  }
+
+  private async poll(): Promise<void> {
+    while (!this.closed) {
+      const ended = this.feed.connection.peek();
+      if (ended.state === "ended" && ended.why === "gone") return;
+      try {
+        const params = { path: { session_id: this.id } };
+        this.info.value = (await client.must(
+          client.http.GET("/v1/sessions/{session_id}", { params } as never),
+        )) as Session;
+        this.problem.value = null;
+      } catch (error) {
+        this.problem.value = error as Error;
+        if (error instanceof ProblemError && error.gone) return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}

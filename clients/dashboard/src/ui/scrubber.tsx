@@ -1,0 +1,89 @@
+import { useCallback } from "preact/hooks";
+import { FAMILIES } from "../logic/bins";
+import { go } from "../state/router";
+import type { SessionModel } from "../state/session";
+import { Canvas, type Drawing } from "./canvas";
+import { useKeys } from "./keys";
+import { attempt, toast } from "./toast";
+
+/** The strip under every view: which moment is shown, and the way to another one. */
+export function Scrubber({ model }: { model: SessionModel }) {
+  const version = model.feed.version.value;
+  const at = model.cursor.value;
+  void model.info.value;
+  const head = model.head;
+  const { bins } = model.feed.history;
+  const goTo = (seq: number | null): void => {
+    model.cursor.value = seq === null || seq >= head ? null : Math.max(0, seq);
+  };
+  const step = (by: number): void => goTo((at ?? head) + by);
+  useKeys({ "[": () => step(-1), "]": () => step(1), "{": () => step(-100), "}": () => step(100), l: () => goTo(null) });
+  const draw = useCallback(
+    ({ ctx, width, height, color }: Drawing) => {
+      const most = Math.max(1, ...Array.from({ length: bins.length }, (_, i) => FAMILIES.reduce((sum, name) => sum + bins.rows[name][i]!, 0)));
+      const scale = width / Math.max(1, (head || bins.length * bins.width) / bins.width);
+      for (let index = 0; index < bins.length; index += 1) {
+        const bad = bins.rows.violations[index]!;
+        const refused = bins.rows.refusals[index]!;
+        const all = FAMILIES.reduce((sum, name) => sum + bins.rows[name][index]!, 0);
+        const tall = Math.max(all > 0 ? 2 : 0, (all / most) * height);
+        ctx.fillStyle = color("strong-line");
+        ctx.fillRect(index * scale, height - tall, Math.max(1, scale - 0.5), tall);
+        if (refused > 0) {
+          ctx.fillStyle = color("hyp");
+          ctx.fillRect(index * scale, height - 5, Math.max(2, scale - 0.5), 5);
+        }
+        if (bad > 0) {
+          ctx.fillStyle = color("bad");
+          ctx.fillRect(index * scale, 0, Math.max(2, scale - 0.5), height);
+        }
+      }
+      if (at !== null && head > 0) {
+        ctx.fillStyle = color("cursor");
+        ctx.fillRect((at / head) * width - 1, 0, 2, height);
+      }
+    },
+    [version, at, head],
+  );
+  const fork = (): Promise<unknown> =>
+    attempt("Could not fork", async () => {
+      const id = await model.fork();
+      toast(`Forked ${at === null ? "the machine as it is" : `at event ${at}`} into session ${id}`);
+      go({ page: "session", id, view: "events", at: null });
+    });
+  return (
+    <footer class={`time ${at === null ? "" : "past"}`} aria-label="Timeline">
+      <div class="row">
+        <button type="button" class="icon" onClick={() => step(-1)} aria-label="One event back" title="[" disabled={head === 0 || at === 0}>
+          ◀
+        </button>
+        <button type="button" class="icon" onClick={() => step(1)} aria-label="One event forward" title="]" disabled={at === null}>
+          ▶
+        </button>
+        <button type="button" aria-pressed={at === null} onClick={() => goTo(at === null ? head - 1 : null)} title="l">
+          Live
+        </button>
+      </div>
+      <div class="track">
+        <Canvas draw={draw} label={`Activity over ${head} events`} />
+        <input
+          type="range"
+          min={0}
+          max={Math.max(1, head)}
+          value={at ?? head}
+          aria-label="Moment shown, as the number of the event"
+          aria-valuetext={at === null ? `live, event ${head}` : `after event ${at} of ${head}`}
+          onInput={(event) => goTo(Number(event.currentTarget.value))}
+        />
+      </div>
+      <div class="row">
+        <span class="mono nowrap" data-testid="moment">
+          {at === null ? head.toLocaleString("en") : `${at.toLocaleString("en")} / ${head.toLocaleString("en")}`}
+        </span>
+        <button type="button" onClick={() => void fork()} disabled={model.subject.value === null}>
+          {at === null ? "Fork" : "Fork here"}
+        </button>
+      </div>
+    </footer>
+  );
+}

@@ -1,0 +1,215 @@
+import { useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import type { OpAnswer, Session } from "itsbox-client";
+import { shown } from "../logic/shapes";
+import { client } from "../state/api";
+import { hashOf } from "../state/router";
+import { Chip, Note, Panel } from "../ui/marks";
+
+const DEVICE = { device_id: 16, events: 3 };
+
+interface Run {
+  session: string | null;
+  /** steps done: 0 none .. 4 all */
+  done: number;
+  lines: string[];
+  diagnosis: Record<string, unknown> | null;
+  strict: string[] | null;
+}
+
+const NOTHING: Run = { session: null, done: 0, lines: [], diagnosis: null, strict: null };
+
+const logOf = (answer: OpAnswer): string[] => (Array.isArray(answer.log) ? answer.log.map(shown) : []);
+
+async function driver(session: string, call: string, args: Record<string, unknown>): Promise<OpAnswer> {
+  const path = { session_id: session, call };
+  return (await client.must(client.http.POST("/v1/sessions/{session_id}/driver/{call}", { params: { path }, body: args } as never))) as OpAnswer;
+}
+
+async function boot(preset: string): Promise<string> {
+  const body = { profile: "snapdragon", hardening: preset, start: "host", metadata: { story: "hang", preset } };
+  return ((await client.must(client.http.POST("/v1/sessions", { body } as never))) as Session).id;
+}
+
+/** The boot hang reported on the mailing list, step by step on a machine of that kind. */
+export function StoryPage() {
+  const [run, setRun] = useState<Run>(NOTHING);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+
+  const steps: ((before: Run) => Promise<Run>)[] = [
+    async () => ({ ...NOTHING, done: 1, session: await boot("rfc-v1") }),
+    async (before) => {
+      const answer = await driver(before.session!, "deprivilege", {});
+      return { ...before, done: 2, lines: [...before.lines, ...logOf(answer)] };
+    },
+    async (before) => {
+      const answer = await driver(before.session!, "map_device", DEVICE);
+      return { ...before, done: 3, lines: [...before.lines, ...logOf(answer)] };
+    },
+    async (before) => {
+      const path = { session_id: before.session! };
+      const diagnosis = (await client.must(client.http.GET("/v1/sessions/{session_id}/diagnosis", { params: { path } } as never))) as Record<string, unknown>;
+      return { ...before, done: 4, diagnosis };
+    },
+    async (before) => {
+      const session = await boot("strict");
+      const log = logOf(await driver(session, "deprivilege", {}));
+      log.push(...logOf(await driver(session, "map_device", DEVICE)));
+      return { ...before, done: 5, strict: log };
+    },
+  ];
+  const advance = async (upTo: number): Promise<void> => {
+    setBusy(true);
+    setError(null);
+    try {
+      let state = run.done >= steps.length ? NOTHING : run;
+      while (state.done < upTo) {
+        state = await steps[state.done]!(state);
+        setRun(state);
+      }
+    } catch (problem) {
+      setError((problem as Error).message);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const open = (view: "queues" | "events" | "refusals") => run.session && <a href={hashOf({ page: "session", id: run.session, view, at: null })}>{view}</a>;
+  return (
+    <div class="page narrow">
+      <div>
+        <h1>The hang</h1>
+        <p class="lead">
+          A tester of the RFC wrote: “the kernel hangs at boot for me”. His eight-core machine printed “ITS queue timeout (1056 1024)” and three more
+          like it; the author saw nothing of the kind under QEMU. Here the same hypervisor runs on the same kind of machine, and you can look inside.
+        </p>
+      </div>
+      <div class="row">
+        <button type="button" class="primary" disabled={busy} onClick={() => void advance(run.done >= steps.length ? 1 : run.done + 1)}>
+          {run.done === 0 ? "Begin" : run.done >= steps.length ? "Begin again" : "Next step"}
+        </button>
+        <button type="button" disabled={busy || run.done >= steps.length} onClick={() => void advance(steps.length)}>
+          Run it to the end
+        </button>
+        {busy && <span class="soft">running…</span>}
+      </div>
+      {error && <Note tone="bad">{error}</Note>}
+      <ol class="story">
+        <Step at={1} done={run.done} title="A machine boots">
+          <p>
+            Profile <code>snapdragon</code>: eight CPUs, a command queue that is not cache-coherent. The hypervisor is <code>rfc-v1</code>, bug for bug. Each
+            CPU's bring-up posts four commands of 32 bytes, so the queue stands at byte 8 × 128 = 1024 when the boot is over.
+          </p>
+          {run.session && (
+            <p>
+              Session <code>{run.session}</code>: {open("events")}, {open("queues")}, {open("refusals")}.
+            </p>
+          )}
+        </Step>
+        <Step at={2} done={run.done} title="The host gives up its privileges">
+          <p>
+            pKVM initialises: stage 2 is switched on, the ITS frame is unmapped, the driver's queue is replaced by a host copy. From here on each write to
+            CWRITER traps, and the hypervisor copies the commands, checks them and passes them on.
+          </p>
+        </Step>
+        <Step at={3} done={run.done} title="The first device asks for three interrupts">
+          <p>
+            The driver posts MAPD (32 bytes, to 1056), then three times MAPTI with SYNC (64 bytes each: 1120, 1184, 1248), and waits for CREADR to follow.
+          </p>
+          {run.lines.length > 0 && <Log lines={run.lines} />}
+        </Step>
+        <Step at={4} done={run.done} title="Why the queue does not move">
+          <p>
+            The second number never changes and is even: the hardware is not stalled, it was never told. The hypervisor's own record says which command it
+            refused, and each explanation can be held against what the machine shows.
+          </p>
+          {run.diagnosis && <Diagnosis value={run.diagnosis} />}
+        </Step>
+        <Step at={5} done={run.done} title="The same under strict">
+          <p>
+            With the test the right way round, an aligned ITT is what one wants to see. The same machine, the same driver calls, the preset <code>strict</code>
+            :
+          </p>
+          {run.strict && (run.strict.length > 0 ? <Log lines={run.strict} /> : <p class="good">The driver had nothing to complain about.</p>)}
+        </Step>
+      </ol>
+    </div>
+  );
+}
+
+function Step({ at, done, title, children }: { at: number; done: number; title: string; children: ComponentChildren }) {
+  return (
+    <li class={done >= at ? "done" : ""} aria-current={done + 1 === at ? "step" : undefined}>
+      <Panel title={title}>
+        <div class="detail">{children}</div>
+      </Panel>
+    </li>
+  );
+}
+
+function Log({ lines }: { lines: string[] }) {
+  return (
+    <div class="console" role="region" aria-label="Kernel log" tabIndex={0}>
+      {lines.map((line, index) => (
+        <div key={index} class={/timeout|failed/.test(line) ? "hot" : ""}>
+          {line}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+type Bag = Record<string, unknown>;
+const isBag = (value: unknown): value is Bag => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function Diagnosis({ value }: { value: Bag }) {
+  const { hypotheses, ...facts } = value;
+  const rows: Bag[] = Array.isArray(hypotheses) ? hypotheses.filter(isBag) : Object.entries(isBag(hypotheses) ? hypotheses : {}).map(([name, row]) => ({ name, ...(isBag(row) ? row : { verdict: row }) }));
+  return (
+    <>
+      <dl class="kv">
+        {Object.entries(facts).flatMap(([name, item]) =>
+          isBag(item)
+            ? Object.entries(item).map(([inner, each]) => <Fact key={`${name}.${inner}`} name={`${name} ${inner}`} value={each} />)
+            : [<Fact key={name} name={name} value={item} />],
+        )}
+      </dl>
+      {rows.length > 0 && (
+        <div class="scroll" role="region" aria-label="Hypotheses" tabIndex={0}>
+          <table>
+            <thead>
+              <tr>
+                <th>hypothesis</th>
+                <th>verdict</th>
+                <th>because</th>
+              </tr>
+            </thead>
+            <tbody>
+              {rows.map((row, index) => {
+                const verdict = shown(row.verdict ?? row.judgement ?? row.holds);
+                return (
+                  <tr key={index}>
+                    <th scope="row">
+                      <b class="mono">{shown(row.name ?? row.id)}</b> {row.title || row.sentence || row.hypothesis ? shown(row.title ?? row.sentence ?? row.hypothesis) : ""}
+                    </th>
+                    <td>
+                      <Chip tone={/^(confirmed|best|fits|true|holds|supported|consistent)/i.test(verdict) ? "bad" : /contradict|false|excluded|refuted/i.test(verdict) ? "" : "warn"}>{verdict}</Chip>
+                    </td>
+                    <td>{shown(row.because ?? row.evidence ?? row.why ?? row.reason ?? "")}</td>
+                  </tr>
+                );
+              })}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}
+
+const Fact = ({ name, value }: { name: string; value: unknown }) => (
+  <div class="pair">
+    <dt>{name.replaceAll("_", " ")}</dt>
+    <dd>{shown(value)}</dd>
+  </div>
+);

@@ -1,0 +1,3 @@
+// Placeholder until openapi/openapi.json exists: any path.
+// eslint-disable-next-line
+export type paths = any;
