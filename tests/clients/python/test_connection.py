@@ -250,7 +250,7 @@ def test_leaving_the_block_ends_the_session_unless_it_is_kept(service: FakeServi
 def test_the_blocks_own_exception_is_the_one_to_see(service: FakeService) -> None:
     """If ending the session fails as well, that is a note on the first failure."""
     client = _client(service, retry=RetryPolicy(attempts=1))
-    with client, pytest.raises(LookupError) as caught, client.sessions.create():
+    with client, pytest.raises(LookupError) as caught, client.sessions.create():  # noqa: PT012
         service.lose = 1
         raise LookupError("mine")
 

@@ -1,12 +1,12 @@
 """The pytest plugin of itsbox: a machine for each test, and a failure wherever memory isolation did not hold.
 
-Fixtures: ``its_server`` (a running service: the one of ``--its-url``, or one of our own), ``its_client`` (its client) and ``its_session`` (a
-machine, restored from the same snapshot for every test that asks for the same one). The marker
+Fixtures: ``its_server`` (a running service: the one of ``--its-url``, or one of our own), ``its_client`` (its client) and
+``its_session`` (a machine, restored from the same snapshot for every test that asks for the same one). The marker
 ``@pytest.mark.its(profile=..., hardening=...)`` says which machine; it takes what ``client.sessions.create`` takes.
 
-A test fails if the oracle objects to anything that it did to its machine. The report then names the bucket and holds a program that
-reproduces the violation, and with ``--its-repro-dir`` the program is written there. ``@pytest.mark.its(violations="allow")`` is
-for tests of machines that are meant to be broken.
+A test fails if the oracle objects to anything that it did to its machine. The report then names the bucket and holds a
+program that reproduces the violation, and with ``--its-repro-dir`` the program is written there.
+``@pytest.mark.its(violations="allow")`` is for tests of machines that are meant to be broken.
 """
 
 from __future__ import annotations
