@@ -40,7 +40,7 @@ knob(
     all_slots="all eight, used or not: an empty slot matches address 0",
     counted="those in use",
     source="RFC 6",
-    consequence="`all_slots`: the take-over of a device at address 0, which does not exist, succeeds and costs the host its pages.",
+    consequence="`all_slots`: taking over a device at address 0, which does not exist, succeeds and costs the host pages.",
 )  # fmt: skip
 knob(
     "forward_width", "presence", "Which access sizes the forwarding handler carries out.",
@@ -80,7 +80,7 @@ knob(
     partial="everything but the private state after its first page; unsharing the host queue never ends",
     full="everything: memory is as before the call",
     source="RFC 6 and 7; v2 6 and 13",
-    consequence="`broken`: pages are lost to the host for good, or the hypervisor faults. `partial`: a page is lost, or EL2 hangs.",
+    consequence="`broken`: the host's pages are lost, or EL2 faults. `partial`: a page is lost, or EL2 hangs.",
     defects=(12, 17),
 )  # fmt: skip
 knob(

@@ -24,6 +24,7 @@ was at reset.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from itsbox.arch.values import ADDRESS_BITS, PAGE_SHIFT, pages_of
@@ -335,15 +336,17 @@ class Ownership:
         for n in range(pfn, pfn + pages):
             if self._code(n) != _HOST_TO_HYP or self.pins(n) + change < 0:
                 return Reason.PAGE_NOT_SHARED
-        for n in range(pfn, pfn + pages):
-            old = self.pins(n)
-            if self.watch is not None:
-                self.watch(n)
-            if old + change:
-                self._pins[n] = old + change
-            else:
-                del self._pins[n]
-            self._emit(n, 1, self._text(_HOST_TO_HYP, old), self._text(_HOST_TO_HYP, old + change), cause)
+        for old, like in groupby(range(pfn, pfn + pages), self.pins):
+            run = list(like)
+            for n in run:
+                if self.watch is not None:
+                    self.watch(n)
+                if old + change:
+                    self._pins[n] = old + change
+                else:
+                    del self._pins[n]
+            before, after = self._text(_HOST_TO_HYP, old), self._text(_HOST_TO_HYP, old + change)
+            self._emit(run[0], len(run), before, after, cause)
         return None
 
     def _annotate(self, pfn: int, pages: int, donate: bool, cause: str) -> Reason | None:
