@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from itsbox.hardware.profile import PROFILES, MemoryMap, Profile
-from itsbox.hypervisor.knobs import Hardening, KnobError, resolve
+from itsbox.hypervisor.knobs import Hardening, HardeningError, resolve
 
 __all__ = ["ERROR_POLICIES", "ORACLES", "QUIRKS", "STARTS", "ConfigError", "MachineConfig"]
 
@@ -121,8 +121,8 @@ def _hardening(asked: str | dict[str, Any]) -> Hardening:
         raise ConfigError(f"hardening.{min(unknown)}", "unknown field")
     try:
         return resolve(asked.get("preset", "strict"), asked.get("knobs") or {})
-    except KnobError as error:
-        raise ConfigError(f"hardening.{error.field}", error.message) from error
+    except HardeningError as error:
+        raise ConfigError(error.field, error.message) from error
 
 
 def _one_of(allowed: tuple[Any, ...]) -> str:
