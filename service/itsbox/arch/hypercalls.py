@@ -90,7 +90,8 @@ _LATE: Final = (
     _Row(
         "__pkvm_host_unshare_guest",
         ("handle", "gfn", "nr_pages"),
-        "Ends that. Guests here are mapped flat: gfn is the page's pfn. -EPERM if a page is not shared with a guest.",
+        "Ends the sharing with a guest. Guests here are mapped flat: gfn is the page's pfn. -EPERM if a page is not"
+        " shared.",
     ),
     _Row(
         "__pkvm_host_donate_guest",
@@ -127,9 +128,9 @@ _INTERNAL: Final = (
     _Row(
         "__pkvm_host_donate_hyp_mmio", ("pfn",), "A device page leaves the host's stage 2, which notes its new owner."
     ),
-    _Row("__pkvm_hyp_donate_host_mmio", ("pfn",), "Undoes that; used on error paths."),
+    _Row("__pkvm_hyp_donate_host_mmio", ("pfn",), "A device page returns to the host; used on error paths."),
     _Row("hyp_pin_shared_mem", ("from", "to"), "Counts a use of each shared page, so that it cannot be unshared."),
-    _Row("hyp_unpin_shared_mem", ("from", "to"), "Undoes that."),
+    _Row("hyp_unpin_shared_mem", ("from", "to"), "Ends a use of each shared page."),
 )
 
 HYPERCALLS: Final = tuple(
