@@ -22,9 +22,7 @@ def test_a_64_bit_register_can_be_written_by_halves() -> None:
     assert rig.gits(GITS_CBASER.OFFSET) == 0x8000_1234_DEAD_BEEF
 
 
-@pytest.mark.parametrize(
-    ("offset", "size"), [(0, 8), (0, 1), (0, 2), (2, 2), (0x80, 1), (0x98, 8), (0x8000, 4), (3, 4)]
-)
+@pytest.mark.parametrize("offset, size", [(0, 8), (0, 1), (0, 2), (2, 2), (0x80, 1), (0x98, 8), (0x8000, 4), (3, 4)])
 def test_what_no_register_answers_is_raz_wi(offset: int, size: int) -> None:
     """An access of a size or at an offset that the control frame does not have reads zero and changes nothing."""
     rig = Rig()

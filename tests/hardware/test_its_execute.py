@@ -152,7 +152,7 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("command", "error"), LIMITS, ids=repr)
+@pytest.mark.parametrize("command, error", LIMITS, ids=repr)
 def test_each_predicate_at_its_limit(rig: Rig, command: Layout, error: str | None) -> None:
     """A command at a limit is executed; one beyond it has no effect and its own error."""
     before = rig.machine.state()
@@ -181,7 +181,7 @@ def test_a_message_is_delivered_as_int_would(rig: Rig) -> None:
     assert rig.machine.apply(Msi(DEVICE, 3)) == Delivered(False)
 
 
-@pytest.mark.parametrize(("size", "arrives"), [(1, False), (2, True), (4, True), (8, True)])
+@pytest.mark.parametrize("size, arrives", [(1, False), (2, True), (4, True), (8, True)])
 def test_a_cpu_can_write_the_translater_in_16_and_32_bits(rig: Rig, size: int, arrives: bool) -> None:
     """A host write to GITS_TRANSLATER carries DeviceID 0; 64 bits count as their low half, 8 bits are ignored."""
     rig.post(MAPD(device_id=0, size=4, itt_addr=Rig.ITT + 0x1_0000, valid=1), mapti(device_id=0, event_id=2))
