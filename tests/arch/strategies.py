@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from itsbox.arch.layout import Layout
 
 L = TypeVar("L", bound=Layout)
+
+STEADY = settings(derandomize=True, deadline=None)
+"""The same examples on every machine, however slow it is."""
+
+ROUND_TRIP = settings(STEADY, max_examples=25)
+"""For tests that run once per layout: straight-line code has few ways to be wrong."""
 
 
 def words_of(cls: type[Layout]) -> st.SearchStrategy[tuple[int, ...]]:

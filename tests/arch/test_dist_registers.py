@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from itsbox.arch.dist_registers import GICD_CTLR, GICD_IROUTER, GICD_PIDR0, GICD_TYPER, REGISTERS, register_at
 from itsbox.arch.layout import Register
-from tests.arch.strategies import values_of
+from tests.arch.strategies import ROUND_TRIP, values_of
 
 UNIQUE = sorted(set(REGISTERS.values()), key=lambda r: r.OFFSET)
 
 
 @pytest.mark.parametrize("register", UNIQUE, ids=lambda r: r.NAME)
+@ROUND_TRIP
 @given(data=st.data())
 def test_a_register_survives_its_word(register: type[Register], data: st.DataObject) -> None:
     """Fields to word and back is the identity; word to fields and back loses RES0 only."""

@@ -38,7 +38,7 @@ from itsbox.arch.its_commands import (
     decode_command,
 )
 from itsbox.arch.layout import Layout
-from tests.arch.strategies import values_of, words_of
+from tests.arch.strategies import ROUND_TRIP, values_of, words_of
 
 EVERY_LAYOUT = (*COMMANDS.values(), VMAPP_V41, VMOVP_V41)
 IDS = [c.__name__ for c in EVERY_LAYOUT]
@@ -169,6 +169,7 @@ def test_bit_5_of_the_opcode_tells_virtual_commands(command: type[Layout]) -> No
 
 
 @pytest.mark.parametrize("command", EVERY_LAYOUT, ids=IDS)
+@ROUND_TRIP
 @given(data=st.data())
 def test_any_words_keep_all_but_their_reserved_bits(command: type[Layout], data: st.DataObject) -> None:
     """Decoding and encoding again loses RES0 bits and nothing else."""
@@ -181,6 +182,7 @@ def test_any_words_keep_all_but_their_reserved_bits(command: type[Layout], data:
 
 
 @pytest.mark.parametrize("command", EVERY_LAYOUT, ids=IDS)
+@ROUND_TRIP
 @given(data=st.data())
 def test_any_command_survives_its_words(command: type[Layout], data: st.DataObject) -> None:
     """Encoding and decoding again gives the same command, found by its opcode."""

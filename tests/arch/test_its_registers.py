@@ -39,7 +39,7 @@ from itsbox.arch.its_registers import (
     register_at,
 )
 from itsbox.arch.layout import Access, Register
-from tests.arch.strategies import values_of
+from tests.arch.strategies import ROUND_TRIP, STEADY, values_of
 
 UNIQUE = sorted(set(REGISTERS.values()), key=lambda r: r.OFFSET)
 KB = 1024
@@ -89,6 +89,7 @@ def test_the_identification_block_is_arm_s() -> None:
 
 
 @pytest.mark.parametrize("register", UNIQUE, ids=lambda r: r.NAME)
+@ROUND_TRIP
 @given(data=st.data())
 def test_a_register_survives_its_word(register: type[Register], data: st.DataObject) -> None:
     """Fields to word and back is the identity; word to fields and back loses RES0 only."""
@@ -188,6 +189,7 @@ def test_the_reserved_page_size_counts_as_64k() -> None:
     assert (baser_page_size(three), baser_address(three)) == (64 * KB, baser_address(two))
 
 
+@STEADY
 @given(page=st.integers(0, (1 << 36) - 1), code=st.sampled_from((0, 1, 2)))
 def test_storing_an_address_undoes_reading_it(page: int, code: int) -> None:
     """Every aligned address that fits (48 bits, or 52 with 64 KB pages) comes back from the register."""

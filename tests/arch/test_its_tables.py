@@ -27,7 +27,7 @@ from itsbox.arch.its_tables import (
     two_level_entries,
 )
 from itsbox.arch.layout import Layout
-from tests.arch.strategies import values_of
+from tests.arch.strategies import ROUND_TRIP, STEADY, values_of
 
 KB = 1024
 ENTRIES: tuple[type[Layout], ...] = (L1Entry, L1Entry_QEMU, DTE, CTE, ITE, VTE, VTE_V41)
@@ -60,6 +60,7 @@ def test_entries_have_their_size_and_zero_is_invalid(cls: type[Layout], size: in
 
 
 @pytest.mark.parametrize("cls", ENTRIES, ids=lambda c: c.__name__)
+@ROUND_TRIP
 @given(data=st.data())
 def test_entries_survive_their_words(cls: type[Layout], data: st.DataObject) -> None:
     """What is written to a table is what is read from it."""
@@ -104,6 +105,7 @@ def test_tables_of_256_pages_hold_so_many_entries(
     assert two_level_entries(256, page, entry_size) == level1 * per_page
 
 
+@STEADY
 @given(
     ident=st.integers(0, (1 << 32) - 1),
     page=st.sampled_from((4 * KB, 16 * KB, 64 * KB)),
@@ -118,6 +120,7 @@ def test_no_entry_straddles_a_page(ident: int, page: int, entry_size: int) -> No
     assert paged_offset(ident, page, entry_size) == first * page + second * entry_size
 
 
+@STEADY
 @given(ident=st.integers(0, (1 << 32) - 1), entry_size=st.sampled_from((1, 2, 4, 8, 16, 32)))
 def test_flat_and_paged_offsets_agree_for_powers_of_two(ident: int, entry_size: int) -> None:
     """Only an odd entry size leaves a gap at the end of each page."""

@@ -8,10 +8,10 @@ import pickle
 import traceback
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from itsbox.arch.layout import Access, Layout, LayoutError, Register, bits, layout, register
-from tests.arch.strategies import values_of, words_of
+from tests.arch.strategies import STEADY, values_of, words_of
 
 ONES = (1 << 64) - 1
 
@@ -61,12 +61,14 @@ def test_decode_takes_the_same_fields_back() -> None:
     assert (again, hash(again)) == (sample, hash(sample))
 
 
+@STEADY
 @given(value=values_of(Sample))
 def test_decode_undoes_encode(value: Sample) -> None:
     """No value is changed by a trip through words."""
     assert Sample.decode(*value.encode()) == value
 
 
+@STEADY
 @given(words=words_of(Sample))
 def test_encode_undoes_decode_but_for_reserved_bits(words: tuple[int, ...]) -> None:
     """Every bit that is neither reserved nor opcode survives a trip through the value."""
@@ -76,8 +78,8 @@ def test_encode_undoes_decode_but_for_reserved_bits(words: tuple[int, ...]) -> N
     assert again == (kept[0] & ~0xFF | 0x08, *kept[1:])
 
 
+@STEADY
 @given(value=values_of(Uneven))
-@settings(max_examples=30)
 def test_a_layout_may_have_words_of_different_width(value: Uneven) -> None:
     """A twelve byte entry packs to twelve bytes and comes back."""
     raw = Uneven.STRUCT.pack(*value.encode())

@@ -29,7 +29,7 @@ from itsbox.arch.redist_registers import (
     VLPI_FRAME,
     register_at,
 )
-from tests.arch.strategies import values_of
+from tests.arch.strategies import ROUND_TRIP, values_of
 
 UNIQUE = sorted({*REGISTERS_V41.values(), *REGISTERS_V4.values()}, key=lambda r: (r.OFFSET, r.SINCE))
 
@@ -57,6 +57,7 @@ def test_the_lpi_registers_are_where_the_manual_has_them() -> None:
 
 
 @pytest.mark.parametrize("register", UNIQUE, ids=lambda r: r.__name__)
+@ROUND_TRIP
 @given(data=st.data())
 def test_a_register_survives_its_word(register: type[Register], data: st.DataObject) -> None:
     """Fields to word and back is the identity; word to fields and back loses RES0 only."""

@@ -16,6 +16,7 @@ from itsbox.arch.smccc import (
     vendor_hypercall,
     vendor_hypercall_number,
 )
+from tests.arch.strategies import STEADY
 
 
 def test_a_vendor_hypercall_is_fast_64_bit_and_the_hypervisor_s_own() -> None:
@@ -24,6 +25,7 @@ def test_a_vendor_hypercall_is_fast_64_bit_and_the_hypervisor_s_own() -> None:
     assert FunctionId.decode(0xC600_0005) == FunctionId(number=5, sve=0, owner=6, smc64=1, fast=1)
 
 
+@STEADY
 @given(number=st.integers(0, 0xFFFF))
 def test_a_number_survives_its_identifier(number: int) -> None:
     """All sixteen bits of it."""
@@ -36,6 +38,7 @@ def test_other_identifiers_are_not_vendor_hypercalls(function: int) -> None:
     assert vendor_hypercall_number(function) is None
 
 
+@STEADY
 @given(value=st.integers(-(1 << 63), (1 << 63) - 1))
 def test_a_signed_result_survives_its_register(value: int) -> None:
     """Two's complement in 64 bits."""

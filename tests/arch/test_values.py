@@ -18,17 +18,20 @@ from itsbox.arch.values import (
     pages_of,
     pfn_of,
 )
+from tests.arch.strategies import STEADY
 
 addresses = st.integers(0, (1 << 52) - 1)
 alignments = st.integers(0, 20).map(lambda n: 1 << n)
 
 
+@STEADY
 @given(pa=addresses)
 def test_a_frame_holds_its_address(pa: int) -> None:
     """A frame's first byte is at or below the address, by less than a page."""
     assert 0 <= pa - pa_of(pfn_of(pa)) < PAGE_SIZE
 
 
+@STEADY
 @given(value=addresses, alignment=alignments)
 def test_alignment_up_and_down_enclose_the_value(value: int, alignment: int) -> None:
     """Both results are aligned, and they are equal exactly for an aligned value."""
