@@ -15,7 +15,7 @@ from itsbox.sessions.errors import CapExceeded, InvalidField, SessionNotFound
 from itsbox.sessions.ids import IdSource
 from itsbox.sessions.limits import Limits
 from itsbox.sessions.port import Engine
-from itsbox.sessions.session import Session
+from itsbox.sessions.session import Session, Totals
 from itsbox.sessions.times import timestamp
 
 __all__ = ["SessionHost"]
@@ -43,6 +43,7 @@ class SessionHost:
         self.engine = engine or EmbeddedEngine(limits)
         self.clock = clock
         self.created = 0
+        self.totals = Totals()
         self.ended: OrderedDict[str, str] = OrderedDict()
         self._ids = IdSource(clock)
         self._sessions: dict[str, Session] = {}
@@ -95,6 +96,7 @@ class SessionHost:
             engine=self.engine,
             limits=self.limits,
             ids=self._ids,
+            totals=self.totals,
             now=self.clock(),
             metadata=dict(metadata),
             idle_timeout_s=idle_timeout_s,

@@ -17,7 +17,7 @@ import structlog
 from itsbox import events
 from itsbox.events import Event, EventType
 from itsbox.machine import Machine, Snapshot
-from itsbox.ops import Aborted, HvcReturn, Op, Outcome, Panicked, Refused
+from itsbox.ops import Aborted, Done, HvcReturn, Op, Outcome, Panicked, Refused
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.budget import MemoryBudget
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
@@ -27,7 +27,7 @@ from itsbox.sessions.limits import Limits
 from itsbox.sessions.port import Engine, SnapshotRecord
 from itsbox.sessions.ring import EventRing
 
-__all__ = ["STOPS", "Result", "Run", "Session", "Stamp"]
+__all__ = ["STOPS", "Part", "Result", "Run", "Session", "Totals"]
 
 #: Ops, or commands that they made the ITS look at, between two points where other sessions get their turn.
 SLICE: Final = 1000
@@ -38,6 +38,11 @@ STOPS: Final = ("refused", "abort", "panic", "violation")
 #: An outcome and the violations that the oracle found in that op.
 Result: TypeAlias = tuple[Outcome, Sequence[Violation]]
 
+#: Ops to execute, and the id of the snapshot to restore first, or None to go on from here.
+Part: TypeAlias = tuple[str | None, Sequence[Op]]
+
+_RESTORED: Final[Result] = (Done(), ())
+
 _log = structlog.get_logger("itsbox.sessions")
 
 
@@ -47,6 +52,16 @@ class Run(NamedTuple):
     results: list[Result]
     seq: int
     step: int
+
+
+@dataclass(slots=True)
+class Totals:
+    """What all sessions of a host have done together; for metrics."""
+
+    ops: int = 0
+    events: int = 0
+    violations: int = 0
+    crashes: int = 0
 
 
 @dataclass(slots=True)
@@ -70,6 +85,8 @@ class Session:
         "_hash",
         "_ids",
         "_limits",
+        "_totals",
+        "_turn",
         "born",
         "budget",
         "crash",
@@ -93,6 +110,7 @@ class Session:
         engine: Engine,
         limits: Limits,
         ids: IdSource,
+        totals: Totals,
         now: float,
         metadata: dict[str, str],
         idle_timeout_s: int,
@@ -112,6 +130,8 @@ class Session:
         self._engine = engine
         self._limits = limits
         self._ids = ids
+        self._totals = totals
+        self._turn = SLICE  # ops and commands left before others get their turn
         self._hash: tuple[int, int, str] | None = None
         self._publish(machine.take_events())  # those of the boot
         #: ``seq`` when the machine stood ready: all that happens to the session comes after it.
@@ -133,6 +153,11 @@ class Session:
     def expires_at(self) -> float:
         """When the session ends if nobody uses it, in seconds since 1970."""
         return min(self.stamp.used + self.idle_timeout_s, self.stamp.created + self._limits.lifetime_s)
+
+    @property
+    def touched_pages(self) -> int:
+        """Pages in the machine's page table."""
+        return len(self.machine.memory.pages)
 
     def state_hash(self) -> str | None:
         """The machine's state hash, computed once per state; None if the machine has crashed."""
@@ -160,55 +185,81 @@ class Session:
     # ---------------------------------------------------------------- driving
 
     async def run(self, ops: Sequence[Op], stops: frozenset[str] = frozenset()) -> Run:
-        """Execute ops in order, up to and including the first that ``stops`` names.
+        """Execute ops in order, up to and including the first whose outcome ``stops`` names.
 
         Raises: ``CapExceeded`` (413) before anything runs, if the stores do not fit, or with ``executed`` if the machine
         itself took too much; ``SessionCrashed``; ``ModelCrash``.
         """
-        async with self.lock:
-            self.require_running()
-            await self._check_memory(ops)
-            results: list[Result] = []
-            try:
-                while len(results) < len(ops):
-                    if results:
-                        await self._between_slices(len(results))
-                    if self._slice(ops, results, stops):
-                        break
-            finally:
-                # The op that was running when the model failed belongs to the journal too: it is the one that matters.
-                await self._engine.journal.append(self.id, ops[: len(results) + bool(self.crash)])
-            return Run(results, self.ring.head, self.machine.step)
+        return await self.run_parts(((None, ops),), stops)
 
     async def run_one(self, op: Op) -> tuple[Outcome, Sequence[Violation], int, int]:
         """Execute one op: its outcome and violations, then ``seq`` and ``step``. Raises as ``run``."""
         results, seq, step = await self.run((op,))
         return (*results[0], seq, step)
 
-    def _slice(self, ops: Sequence[Op], results: list[Result], stops: frozenset[str]) -> bool:
-        """Execute ops until the slice is used up; True when the batch is to stop. Appends to ``results``."""
+    async def run_parts(self, parts: Sequence[Part], stops: frozenset[str]) -> Run:
+        """Execute parts in order, each from its snapshot if it names one; a restore counts as an op that was executed.
+
+        Raises as ``run``, and ``SnapshotNotFound`` before anything runs.
+        """
+        async with self.lock:
+            self.require_running()
+            records = {name: await self.snapshot_record(name) for name, _ in parts if name is not None}
+            for _, ops in parts:
+                await self._check_memory(ops)
+            results: list[Result] = []
+            self._turn = SLICE
+            for name, ops in parts:
+                if name is not None:
+                    await self._go_back(records[name])
+                    results.append(_RESTORED)
+                if await self._run_part(ops, results, stops):
+                    break
+            return Run(results, self.ring.head, self.machine.step)
+
+    async def _run_part(self, ops: Sequence[Op], results: list[Result], stops: frozenset[str]) -> bool:
+        """Execute ops in slices; True when the request is to stop. Appends to ``results``; commits to the journal."""
+        before = len(results)
+        try:
+            while (done := len(results) - before) < len(ops):
+                if self._turn <= 0:
+                    await self._between_slices(len(results))
+                if self._slice(ops, done, results, stops):
+                    return True
+        finally:
+            # The op that was running when the model failed belongs to the journal too: it is the one that matters.
+            executed = len(results) - before + bool(self.crash)
+            if executed:
+                await self._engine.journal.append(self.id, ops[:executed])
+        return False
+
+    def _slice(self, ops: Sequence[Op], start: int, results: list[Result], stops: frozenset[str]) -> bool:
+        """Execute ops from ``start`` until it is the others' turn; True when the request is to stop."""
         machine = self.machine
         apply, violations = machine.apply, machine.violations
         writable = machine.memory.writable
-        pages_before, known = len(writable), len(violations)
-        work = 0
+        pages_before, known, before = len(writable), len(violations), len(results)
+        turn = self._turn
         try:
-            for op in ops[len(results) : len(results) + SLICE]:
+            for op in ops[start : start + turn]:
                 outcome = apply(op)
                 found: Sequence[Violation] = ()
                 if len(violations) != known:
                     found = violations[known:]
                     known = len(violations)
+                    self._totals.violations += len(found)
                 results.append((outcome, found))
                 if stops and _stops(outcome, found, stops):
                     return True
-                work += 1 + len(getattr(outcome, "commands", ()))
-                if work >= SLICE:
+                turn -= 1 + len(getattr(outcome, "commands", ()))
+                if turn <= 0:
                     break
         except Exception as error:
-            raise self._crashed(ops[len(results)], error) from error
+            raise self._crashed(ops[start + len(results) - before], error) from error
         finally:
+            self._turn = turn
             self._publish(machine.take_events())
+            self._totals.ops += len(results) - before
             self.budget.spend(len(writable) - pages_before)
         return False
 
@@ -216,6 +267,7 @@ class Session:
         """Mark the session and log the one line that says why."""
         incident = self._ids.next()
         self.crash = incident
+        self._totals.crashes += 1
         _log.error(
             "the machine model failed",
             incident=incident,
@@ -240,6 +292,7 @@ class Session:
     async def _between_slices(self, executed: int) -> None:
         """Let others run; stop a batch whose commands have made the machine itself write beyond the cap."""
         await asyncio.sleep(0)
+        self._turn = SLICE
         if self.budget.left < 0:
             await self._count_memory()
             if self.budget.left < 0:
@@ -281,16 +334,17 @@ class Session:
         """Make the machine what it was at a snapshot. ``seq`` goes on, the epoch grows, the journal starts anew."""
         async with self.lock:
             self.require_running()
-            record = await self.snapshot_record(snapshot_id)
-            try:
-                self.machine.restore(record.snapshot)
-            except Exception as error:
-                raise self._crashed(None, error) from error
-            self.epoch += 1
-            await self._engine.journal.restart(self.id, snapshot_id)
-            self.budget.left = 0  # what is kept has changed: count when it matters
-            self._publish(self.machine.take_events())
-            self.emit(events.SESSION_RESTORED, snapshot_id, self.epoch, record.state_hash)
+            await self._go_back(await self.snapshot_record(snapshot_id))
+
+    async def _go_back(self, record: SnapshotRecord) -> None:
+        try:
+            self.machine.restore(record.snapshot)
+        except Exception as error:
+            raise self._crashed(None, error) from error
+        self.epoch += 1
+        await self._engine.journal.restart(self.id, record.id)
+        self._publish(self.machine.take_events())
+        self.emit(events.SESSION_RESTORED, record.id, self.epoch, record.state_hash)
 
     # ---------------------------------------------------------------- history
 
@@ -300,6 +354,7 @@ class Session:
 
     def _publish(self, new: list[Event]) -> None:
         if new:
+            self._totals.events += len(new)
             self.ring.extend(new)
             self.feed.publish()
 
@@ -315,7 +370,6 @@ def _stops(outcome: Outcome, found: Sequence[Violation], stops: frozenset[str]) 
     """Whether a batch that is to stop at ``stops`` stops here."""
     if found and "violation" in stops:
         return True
-    kind = type(outcome)
-    if kind is Refused or (kind is HvcReturn and outcome.reason is not None):
+    if isinstance(outcome, Refused) or (isinstance(outcome, HvcReturn) and outcome.reason is not None):
         return "refused" in stops
-    return (kind is Aborted and "abort" in stops) or (kind is Panicked and "panic" in stops)
+    return (isinstance(outcome, Aborted) and "abort" in stops) or (isinstance(outcome, Panicked) and "panic" in stops)

@@ -1,0 +1,135 @@
+"""The outermost layer: access, body bound, fast path, idempotency, counting, and the last word on any failure.
+
+A plain ASGI application, because a framework middleware would cost more than the ops behind it. What gets past it has an
+acceptable Host and Origin, a key if keys are needed, and a complete body of bounded size in ``scope[BODY]``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from time import perf_counter
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from itsbox.api import idempotency
+from itsbox.api.body import BODY, ClientGone, receive_body
+from itsbox.api.problems import Unacceptable, problem_response
+from itsbox.api.service import Service
+from itsbox.sessions.errors import SessionError
+
+__all__ = ["ANSWERED", "Gate", "internal_error"]
+
+#: Set by whoever has logged a failure and answered it.
+ANSWERED: Final = "itsbox.answered"
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+_log = structlog.get_logger("itsbox.api")
+
+
+def internal_error(error: Exception, method: str, path: str) -> Unacceptable:
+    """Log a defect of ours, once, in one line; what to answer."""
+    incident = secrets.token_hex(8)
+    _log.error("request failed", incident=incident, method=method, path=path, exc_info=error)
+    return Unacceptable("internal-error", "A defect of the service; the incident is in its log.", incident=incident)
+
+
+class Gate:
+    """The service as an ASGI application. ``service`` is what its routes work on."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        service = self.service
+        headers = dict(scope["headers"])
+        method, path = scope["method"], scope["path"]
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        route = ""
+        try:
+            service.access.check(headers, method, path)
+            body = b""
+            if method in _WITH_BODY:
+                declared = headers.get(b"content-length")
+                if declared != b"0" and (declared is not None or b"transfer-encoding" in headers):
+                    cap = service.settings.limits.request_bytes
+                    body = await receive_body(receive, declared, cap)
+                if method == "POST" and service.fast is not None:
+                    fast = await service.fast.answer(path, headers, body)
+                    if fast is not None:
+                        route, status, sent, answer = fast
+                        await send({"type": "http.response.start", "status": status, "headers": sent})
+                        await send({"type": "http.response.body", "body": answer})
+                        return
+            scope[BODY] = body
+            if method == "POST" and idempotency.HEADER in headers:
+                await service.idempotency.serve(self.app, scope, receive, watched)
+            else:
+                await self.app(scope, receive, watched)
+        except ClientGone:
+            status = 499
+        except SessionError as error:
+            await problem_response(error, path)(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 - the last word on any failure is ours
+            if not scope.get(ANSWERED):
+                problem = internal_error(error, method, path)
+                if not status:
+                    await problem_response(problem, path)(scope, receive, watched)
+        finally:
+            service.metrics.count(method, route or _route(scope), status, perf_counter() - started)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        accepted = False
+
+        async def watched(message: Message) -> None:
+            nonlocal accepted
+            accepted = accepted or message["type"] == "websocket.accept"
+            await send(message)
+
+        try:
+            self.service.access.check(dict(scope["headers"]), "GET", path, websocket=True)
+            await self.app(scope, receive, watched)
+        except SessionError as error:
+            await deny(error, path, receive, send)
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = internal_error(error, "WEBSOCKET", path)
+            if accepted:
+                await send({"type": "websocket.close", "code": 1011, "reason": "a defect of the service"})
+            else:
+                await deny(problem, path, receive, send)
+
+
+async def deny(error: SessionError, path: str, receive: Receive, send: Send) -> None:
+    """Answer a WebSocket's opening request with a problem instead of an upgrade."""
+    response = problem_response(error, path)
+    await receive()  # the connect message
+    headers: Iterable[tuple[bytes, bytes]] = response.raw_headers
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": list(headers)})
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
+
+
+def _route(scope: Scope) -> str:
+    """The route's template: what a label may carry."""
+    route = scope.get("route")
+    return str(getattr(route, "path", "")) or "other"

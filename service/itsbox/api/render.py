@@ -1,0 +1,98 @@
+"""Answers as JSON bytes: one function for each thing that more than one route answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from itsbox.machine.wire import outcome_json
+from itsbox.ops import Outcome
+from itsbox.oracle.violations import Violation
+from itsbox.sessions.port import SnapshotRecord
+from itsbox.sessions.session import Result, Run, Session
+from itsbox.sessions.times import timestamp
+
+__all__ = ["json_response", "op_bytes", "result_json", "run_json", "session_json", "snapshot_json"]
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer of plain data."""
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """One op's result."""
+    outcome, violations = result
+    shown = outcome_json(outcome)
+    if violations:
+        shown["violations"] = [violation.wire() for violation in violations]
+    return shown
+
+
+def op_bytes(answer: tuple[Outcome, Sequence[Violation], int, int]) -> bytes:
+    """The answer of a single-op route: the result, ``seq`` and ``step``."""
+    outcome, violations, seq, step = answer
+    shown = result_json((outcome, violations))
+    shown["seq"], shown["step"] = seq, step
+    return orjson.dumps(shown)
+
+
+def run_json(run: Run, state_hash: str | None) -> dict[str, Any]:
+    """The answer of a batch."""
+    shown = {
+        "results": [result_json(result) for result in run.results],
+        "executed": len(run.results),
+        "violations": [violation.wire() for _, found in run.results for violation in found],
+        "seq": run.seq,
+        "step": run.step,
+    }
+    return shown if state_hash is None else {**shown, "state_hash": state_hash}
+
+
+def session_json(session: Session, seq: int | None = None) -> dict[str, Any]:
+    """A session as the wire shows it; ``seq`` stands in for the newest event's number."""
+    machine = session.machine
+    config, where = machine.config, machine.map
+    return {
+        "id": session.id,
+        "profile": config.profile.name,
+        "cpus": config.cpus,
+        "ram_mib": config.ram_mib,
+        "phase": machine.phase,
+        "state": session.state,
+        "hardening": {"preset": config.hardening.preset, "knobs": dict(config.hardening.knobs)},
+        "start": config.start,
+        "error_policy": config.error_policy,
+        "quirks": dict(config.quirks),
+        "oracle": config.oracle,
+        "map": {name: hex(getattr(where, name)) for name in _MAP},
+        "epoch": session.epoch,
+        "seq": session.seq if seq is None else seq,
+        "step": machine.step,
+        "state_hash": session.state_hash(),
+        "violations": len(machine.violations),
+        "subscribers": len(session.feed.subscribers),
+        "metadata": session.metadata,
+        "idle_timeout_s": session.idle_timeout_s,
+        "created_at": timestamp(session.stamp.created),
+        "expires_at": timestamp(session.expires_at),
+    }
+
+
+_MAP = (
+    "gicd", "its", "translater", "gicr", "gicr_stride", "ram", "ram_bytes", "hyp", "hyp_bytes", "guest", "guest_bytes",
+)  # fmt: skip
+
+
+def snapshot_json(record: SnapshotRecord) -> dict[str, Any]:
+    """A snapshot as the wire shows it."""
+    return {
+        "id": record.id,
+        "state_hash": record.state_hash,
+        "seq": record.seq,
+        "step": record.step,
+        "created_at": timestamp(record.taken_at),
+    }

@@ -1,0 +1,31 @@
+"""What the routes of one application work on, put together once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from itsbox.api.access import Access
+from itsbox.api.fastpath import FastPath
+from itsbox.api.idempotency import IdempotencyStore
+from itsbox.api.metrics import Metrics
+from itsbox.api.requests import batch_adapter
+from itsbox.api.settings import Settings
+from itsbox.sessions.host import SessionHost
+
+__all__ = ["Service"]
+
+
+class Service:
+    """settings, the sessions, and the parts of the gate. ``stopping`` is set when the process is asked to end."""
+
+    def __init__(self, settings: Settings, sessions: SessionHost | None = None) -> None:
+        self.settings = settings
+        self.sessions = sessions or SessionHost(settings.limits)
+        self.access = Access(settings)
+        self.fast = FastPath(self.sessions) if settings.fast_path else None
+        self.idempotency = IdempotencyStore(settings.limits)
+        self.metrics = Metrics(self.sessions)
+        self.batch = batch_adapter(settings.limits.ops_per_request)
+        self.scenario_runs = asyncio.Semaphore(settings.limits.scenario_runs)
+        self.sweeper: asyncio.Task[None] | None = None
+        self.stopping = False
