@@ -82,7 +82,7 @@ class MachineConfig:
         for name, value in chosen.items():
             if name not in QUIRKS:
                 raise ConfigError(f"quirks.{name}", _one_of(tuple(QUIRKS)))
-            if value not in QUIRKS[name] or isinstance(value, int) != isinstance(QUIRKS[name][0], int):
+            if type(value) is not type(QUIRKS[name][0]) or value not in QUIRKS[name]:
                 raise ConfigError(f"quirks.{name}", _one_of(QUIRKS[name]))
         return cls(
             profile=replace(base, **chosen),
