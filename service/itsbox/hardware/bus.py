@@ -7,7 +7,7 @@ RAM is not here (``memory.interconnect``); an address that is neither is RAZ/WI.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from itsbox.arch.its_registers import GITS_TRANSLATER
@@ -69,17 +69,32 @@ class Bus:
         return self.windows[n]
 
     def read(self, addr: int, size: int) -> int:
-        """Read 1, 2, 4 or 8 bytes; 0 where nothing answers. An access across the end of a frame reaches nothing."""
+        """Read 1, 2, 4 or 8 bytes; 0 where nothing answers. A misaligned access arrives in pieces."""
+        if addr & (size - 1):
+            return sum(self.read(at, part) << 8 * (at - addr) for at, part in _pieces(addr, size))
         window = self.window(addr)
-        if window is None or addr + size > window.end:
+        if window is None:
             return 0
         return window.read(addr - window.base, size)
 
     def write(self, addr: int, size: int, value: int) -> None:
-        """Write 1, 2, 4 or 8 bytes; ignored where nothing answers."""
+        """Write 1, 2, 4 or 8 bytes; ignored where nothing answers. A misaligned access arrives in pieces, low address first."""
+        if addr & (size - 1):
+            for at, part in _pieces(addr, size):
+                self.write(at, part, value >> 8 * (at - addr) & (1 << 8 * part) - 1)
+            return
         window = self.window(addr)
-        if window is not None and addr + size <= window.end:
+        if window is not None:
             window.write(addr - window.base, size, value)
+
+
+def _pieces(addr: int, size: int) -> Iterator[tuple[int, int]]:
+    """The naturally aligned accesses, as large as they can be, into which QEMU's bus cuts a misaligned one."""
+    end = addr + size
+    while addr < end:
+        part = min(addr & -addr, 1 << (end - addr).bit_length() - 1)
+        yield addr, part
+        addr += part
 
 
 def _its_windows(its: Its, name: str) -> list[Window]:

@@ -31,13 +31,14 @@ class Distributor:
     Owned by: the machine.
     """
 
-    __slots__ = ("bank", "ctlr", "profile", "route")
+    __slots__ = ("_route_kept", "bank", "ctlr", "profile", "route")
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         words = GICD_TYPER.decode(profile.gicd_typer).it_lines_number + 1
         self.bank = IrqBank(words, first=1)
         self.route = [0] * (32 * words)
+        self._route_kept: tuple[int, ...] | None = None
         self.ctlr = 0
         self.set_ctlr(0)
 
@@ -56,14 +57,28 @@ class Distributor:
         written = GICD_CTLR.decode(value)
         self.ctlr = _FIXED.replace(enable_grp0=written.enable_grp0, enable_grp1_ns=written.enable_grp1_ns).word()
 
+    def get_route(self, n: int) -> int:
+        """GICD_IROUTER<n>; zero beyond the last SPI."""
+        return self.route[n] if n < len(self.route) else 0
+
+    def set_route(self, n: int, value: int) -> None:
+        """Write GICD_IROUTER<n>; ignored beyond the last SPI."""
+        if n < len(self.route):
+            self.route[n] = value
+            self._route_kept = None
+
     def state(self) -> tuple[Any, ...]:
         """Everything, as plain data."""
-        return (self.ctlr, tuple(self.route), self.bank.state())
+        if self._route_kept is None:
+            self._route_kept = tuple(self.route)
+        return (self.ctlr, self._route_kept, self.bank.state())
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
         self.ctlr, route, bank = state
-        self.route = list(route)
+        if route is not self._route_kept:
+            self.route = list(route)
+            self._route_kept = route
         self.bank.set_state(bank)
 
 
@@ -71,13 +86,7 @@ _ROWS: Final[Rows[Distributor]] = Rows()
 
 
 def _route_row(n: int, offset: int) -> None:
-    def put(device: Distributor, value: int) -> None:
-        device.route[n] = value
-
-    def get(device: Distributor) -> int:
-        return device.route[n] if n < len(device.route) else 0
-
-    _ROWS.row64(offset, get, lambda device, value: put(device, value) if n < len(device.route) else None)
+    _ROWS.row64(offset, lambda gicd: gicd.get_route(n), lambda gicd, value: gicd.set_route(n, value))
 
 
 _ROWS.row32(GICD_CTLR.OFFSET, lambda gicd: gicd.ctlr, Distributor.set_ctlr)

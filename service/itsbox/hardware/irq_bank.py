@@ -42,6 +42,7 @@ class IrqBank:
     """State of 32 interrupts a word.
 
     words: how many; first: words below it are RAZ/WI (a distributor's first word is banked in the redistributors).
+    ``_kept`` is the last state given or taken, while nothing has been written since: a restore to it costs nothing.
     Invariant: each bitmap has ``words`` words, ``config`` twice and ``priority`` eight times as many.
     """
 
@@ -54,6 +55,7 @@ class IrqBank:
     group_modifier: list[int] = field(default_factory=list)
     config: list[int] = field(default_factory=list)
     priority: bytearray = field(default_factory=bytearray)
+    _kept: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("group", "enabled", "pending", "active", "group_modifier"):
@@ -64,16 +66,22 @@ class IrqBank:
 
     def state(self) -> tuple[Any, ...]:
         """Everything, as plain data."""
+        if self._kept is not None:
+            return self._kept
         bitmaps = (self.group, self.enabled, self.pending, self.active, self.group_modifier, self.config)
-        return (*(tuple(bitmap) for bitmap in bitmaps), bytes(self.priority))
+        self._kept = (*(tuple(bitmap) for bitmap in bitmaps), bytes(self.priority))
+        return self._kept
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
+        if state is self._kept:
+            return
         *bitmaps, priority = state
         self.group, self.enabled, self.pending, self.active, self.group_modifier, self.config = (
             list(bitmap) for bitmap in bitmaps
         )
         self.priority = bytearray(priority)
+        self._kept = state
 
     def read(self, offset: int, size: int) -> int | None:
         """Read, or None if no register of the bank lies at ``offset``."""
@@ -92,6 +100,7 @@ class IrqBank:
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write; ignored where no register of the bank lies."""
+        self._kept = None
         place = self._bitmap(offset, size)
         n = self._config(offset, size)
         byte = self._priority(offset, size)

@@ -178,11 +178,14 @@ class Its:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""
+        before = (self.ctlr, self.cbaser, self.baser)
         self.ctlr, self.cbaser = state["ctlr"], state["cbaser"]
         self.cwriter, self.creadr = state["cwriter"], state["creadr"]
         self.baser = list(state["baser"])
         self.records, self.command = [], None
-        self._latch()
+        # The base registers are locked while enabled: if they and Enabled are the same, so is what was taken from them.
+        if before != (self.ctlr, self.cbaser, self.baser):
+            self._latch()
 
     # ---------------------------------------------------------------- registers
 

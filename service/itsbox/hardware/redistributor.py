@@ -106,8 +106,10 @@ class Redistributor:
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
         self.enable_lpis, self.waker, propbaser, pendbaser, bank, vlpi = state
-        self.set_propbaser(propbaser)
-        self.set_pendbaser(pendbaser)
+        if propbaser != self.propbaser:
+            self.set_propbaser(propbaser)
+        if pendbaser != self.pendbaser:
+            self.set_pendbaser(pendbaser)
         self.bank.set_state(bank)
         self.vlpi.set_state(vlpi)
 
@@ -145,6 +147,9 @@ class Redistributor:
         """Make an LPI pending or not; lost when LPIs are off or the INTID lies beyond PROPBASER.IDbits."""
         if not self.enable_lpis or not FIRST_LPI <= intid < intid_limit(self.id_bits):
             return
+        self._set_pending(intid, level)
+
+    def _set_pending(self, intid: int, level: bool) -> None:
         changed = assign_pending(self.interconnect, self.pending_table, intid, level, Why.PENDING)
         if changed and level:
             self.log.emit(LPI_PENDING, intid, self.cpu, None)
@@ -156,20 +161,27 @@ class Redistributor:
         return byte is not None and bool(byte >> bit & 1)
 
     def move_pending(self, intid: int, target: Redistributor) -> None:
-        """MOVI: an LPI that is pending here becomes pending there instead."""
-        if not self.enable_lpis or not target.enable_lpis or not FIRST_LPI <= intid < intid_limit(self.id_bits):
+        """MOVI: an LPI that is pending here becomes pending there instead.
+
+        As on QEMU, the two IDbits bound the bytes of the tables here and not the INTID, so that an LPI moves to a
+        redistributor which would not take it from INT (decision record).
+        """
+        offset, _ = pending_place(intid)
+        if not self.enable_lpis or not target.enable_lpis or offset >= intid_limit(min(self.id_bits, target.id_bits)):
             return
         if self.is_pending(intid):
-            self.assign_pending(intid, False)
-            target.assign_pending(intid, True)
+            self._set_pending(intid, False)
+            target._set_pending(intid, True)
 
     def move_all_pending(self, target: Redistributor) -> None:
-        """MOVALL: everything pending here becomes pending there instead."""
+        """MOVALL: everything pending here, as far as both IDbits reach, becomes pending there instead."""
         if not self.enable_lpis or not target.enable_lpis:
             return
+        limit = intid_limit(min(self.id_bits, target.id_bits))
         for intid in self.pending():
-            self.assign_pending(intid, False)
-            target.assign_pending(intid, True)
+            if intid < limit:
+                self._set_pending(intid, False)
+                target._set_pending(intid, True)
 
     def pending(self) -> list[int]:
         """The pending LPIs of this redistributor, ascending."""
