@@ -30,8 +30,10 @@ type Answer<T> = { data?: T; error?: unknown; response: Response };
 export class ItsboxClient {
   readonly http: Client<paths>;
   private readonly baseUrl: string;
+  private readonly apiKey: string | null;
 
   constructor(options: ClientOptions) {
+    this.apiKey = options.apiKey ?? null;
     this.baseUrl = options.baseUrl.replace(/\/+$/, "");
     const send = options.fetch ?? ((request: Request) => globalThis.fetch(request));
     this.http = createClient<paths>({
@@ -90,7 +92,7 @@ export class ItsboxClient {
 
   /** A stream of the session's events that knows why a connection fails. Call `open()` on it. */
   stream(session: string, options: Omit<StreamOptions, "url" | "probe">): EventStream {
-    return new EventStream({ ...options, url: this.streamUrl(session), probe: () => this.probe(session) });
+    return new EventStream({ apiKey: this.apiKey, ...options, url: this.streamUrl(session), probe: () => this.probe(session) });
   }
 
   streamUrl(session: string): string {

@@ -33,9 +33,11 @@ export interface StreamOptions {
   types?: readonly string[];
   onItems: (items: StreamItem[]) => void;
   onState?: (state: StreamState) => void;
+  /** A browser cannot set headers on a WebSocket: the key goes as a second subprotocol. */
+  apiKey?: string | null;
   /** Asked after each failed or lost connection; without it every loss is retried. */
   probe?: () => Promise<Probe>;
-  socket?: (url: string) => SocketLike;
+  socket?: (url: string, protocols: string[]) => SocketLike;
   /** Replaces setTimeout in tests; returns what cancels. */
   later?: (run: () => void, ms: number) => () => void;
   /** 0..1, spreads the retries of many readers. */
@@ -113,10 +115,11 @@ export class EventStream {
   private connect(): void {
     this.attempt += 1;
     this.tell({ state: "connecting", attempt: this.attempt });
-    const make = this.options.socket ?? ((url: string) => new WebSocket(url) as unknown as SocketLike);
+    const { apiKey } = this.options;
+    const make = this.options.socket ?? ((url, protocols) => new WebSocket(url, protocols) as unknown as SocketLike);
     let socket: SocketLike;
     try {
-      socket = make(this.address());
+      socket = make(this.address(), apiKey ? ["itsbox", `bearer.${apiKey}`] : []);
     } catch (error) {
       this.retry(String(error), 1006);
       return;

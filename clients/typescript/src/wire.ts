@@ -25,7 +25,14 @@ export interface Session {
   epoch: number;
   seq: number;
   step: number;
-  state_hash: string;
+  /** null once the machine has crashed */
+  state_hash: string | null;
+  cpus: number;
+  ram_mib: number;
+  start: string;
+  error_policy: string;
+  quirks: Record<string, unknown>;
+  oracle: string;
   metadata: Record<string, unknown>;
   created_at: string;
   expires_at: string;
@@ -40,6 +47,15 @@ export interface SessionPage {
 export interface Op {
   op: string;
   [field: string]: unknown;
+}
+
+/** A piece of a session's journal: ops `first`, `first` + 1, ... of `head`; `origin` is the snapshot it starts from. */
+export interface JournalPage {
+  ops: Op[];
+  next: number;
+  first?: number;
+  head?: number;
+  origin?: string | null;
 }
 
 export interface Violation {

@@ -13,6 +13,8 @@ export interface FieldLayout {
 export interface CommandLayout {
   name: string;
   opcode: number;
+  /** "v3", "v4", "v4.1": VMAPP and VMOVP have a layout for each */
+  since: string;
   fields: FieldLayout[];
 }
 
@@ -30,6 +32,7 @@ export function commandLayouts(arch: unknown): CommandLayout[] {
   return list((arch as Bag | null)?.commands).map((item) => ({
     name: String(item.name ?? ""),
     opcode: Number(parseHex(item.opcode ?? item.match) ?? -1n),
+    since: String(item.since ?? ""),
     fields: list(item.fields).map((field) => ({
       name: String(field.arm || field.name || ""),
       word: Number(field.word ?? 0),
@@ -40,12 +43,12 @@ export function commandLayouts(arch: unknown): CommandLayout[] {
   }));
 }
 
-/** The first layout whose opcode is that of word 0; its fields with their bits, values above 9 in hexadecimal. */
-export function decode(words: readonly string[], layouts: readonly CommandLayout[], name: string | null = null): Decoded {
+/** The fields of a command with their bits, values above 9 in hexadecimal. `gicv41` chooses between two layouts of one opcode. */
+export function decode(words: readonly string[], layouts: readonly CommandLayout[], name: string | null = null, gicv41 = false): Decoded {
   const values = words.map((word) => parseHex(word) ?? 0n);
   const opcode = Number((values[0] ?? 0n) & 0xffn);
-  const layout = layouts.find((each) => each.opcode === opcode && (name === null || each.name === name)) ??
-    layouts.find((each) => each.opcode === opcode);
+  const able = layouts.filter((each) => each.opcode === opcode);
+  const layout = able.find((each) => able.length === 1 || each.since.includes("4.1") === gicv41) ?? able[0];
   if (!layout) return { name, fields: [] };
   const fields = layout.fields.map(({ name: field, word, hi, lo, shift }) => {
     const value = bitsOf(values[word] ?? 0n, hi, lo) << BigInt(shift);

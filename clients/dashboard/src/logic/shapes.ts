@@ -46,6 +46,8 @@ export interface RegisterRow {
   value: string;
   fields: RegisterField[];
   policy: string;
+  /** RO, RW, ... as the architecture has it */
+  access: string;
 }
 
 function fieldsOf(value: unknown): RegisterField[] {
@@ -64,6 +66,14 @@ function policyOf(value: unknown): string {
     .join(", ");
 }
 
+/** The frame that a register's own name tells: GITS_CTLR, GITS1_CTLR, GICR3_WAKER, GICD_TYPER. */
+export function frameOf(name: string): string {
+  const [, kind, index] = /^(GITS|GICR|GICD)(\d*)_/.exec(name) ?? [];
+  if (kind === "GITS") return `ITS${index ? ` ${index}` : ""}`;
+  if (kind === "GICR") return `Redistributor${index ? ` ${index}` : ""}`;
+  return kind === "GICD" ? "Distributor" : "";
+}
+
 /** Every register of an answer: a list, or lists and maps of them by frame, to any depth. */
 export function registersOf(answer: unknown, frame = ""): RegisterRow[] {
   if (Array.isArray(answer)) return answer.flatMap((item) => registersOf(item, frame));
@@ -75,6 +85,7 @@ export function registersOf(answer: unknown, frame = ""): RegisterRow[] {
     const offset = shown(answer.addr ?? answer.offset ?? "");
     return [
       {
+        access: answer.access === undefined ? "" : shown(answer.access),
         key: `${where}${index} ${name} ${offset}`,
         name,
         frame: `${where}${index}`,
@@ -86,7 +97,7 @@ export function registersOf(answer: unknown, frame = ""): RegisterRow[] {
     ];
   }
   return Object.entries(answer).flatMap(([key, item]) => {
-    if (isBag(item) && "value" in item && !("name" in item)) return registersOf({ ...item, name: key }, frame);
+    if (isBag(item) && "value" in item && !("name" in item)) return registersOf({ ...item, name: key }, frame || frameOf(key));
     return registersOf(item, frame ? `${frame} ${key}` : key === "registers" ? "" : key);
   });
 }
@@ -118,9 +129,8 @@ export function entriesOf(value: unknown): Map<string, Entry> {
   if (Array.isArray(value)) {
     return new Map(
       value.filter(isBag).map((item, index) => {
-        const { index: at, id, ...rest } = item;
-        const key = at ?? id ?? item.device_id ?? item.icid ?? item.vpe_id ?? index;
-        return [shown(key), rest];
+        const { index: at, id, fields, ...rest } = item;
+        return [shown(at ?? id ?? index), isBag(fields) ? { ...fields, ...rest } : rest];
       }),
     );
   }

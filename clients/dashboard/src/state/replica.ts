@@ -1,5 +1,8 @@
-import { ProblemError, type BatchAnswer, type Op, type Session } from "itsbox-client";
+import { ProblemError, type BatchAnswer, type JournalPage, type Op, type Session, type SessionEvent } from "itsbox-client";
 import { client } from "./api";
+
+/** Metadata key of a replica: whose past it shows. */
+export const REPLICA_OF = "itsbox.replica_of";
 
 export type PastState =
   | { state: "live" }
@@ -8,24 +11,204 @@ export type PastState =
   | { state: "ready"; session: string; step: number; key: string }
   | { state: "unavailable"; why: string };
 
+/** Why the machine of a moment cannot be built: a sentence that goes on after "cannot be: ". */
+class Unavailable extends Error {}
+
+/** Ops in one request of the replay; between two of them the progress is shown and a newer wish is heard. */
+const CHUNK = 500;
+/** Snapshots of the replica: where a scrubber that turns back starts from. The service keeps at most 64. */
+const POINTS_KEPT = 24;
+/** A replica that nobody looks at any more ends by itself. */
+const IDLE_S = 300;
+
+interface Point {
+  step: number;
+  snapshot: string;
+}
+
 /**
- * The machine as it was at an event. The service cannot turn back, but the same ops give the same machine: a second
- * session gets the journal of the first, up to the step of that event.
+ * The machine as it was at an event. The service cannot turn back, but the same ops give the same machine: a second session
+ * gets the ops of the first one's journal, up to the step of that event. Turning back starts from a snapshot of the replica.
  */
 export class Replica {
+  private session: string | null = null;
+  private step = 0;
+  private startStep = 0;
+  private points: Point[] = [];
+  private wish = 0;
+  private busy: Promise<void> = Promise.resolve();
+  private disposed = false;
+
   constructor(
     private readonly original: string,
     private readonly info: () => Session | null,
-  ) {}
-
-  async goto(seq: number, step: number | null, tell: (state: PastState) => void): Promise<void> {
-    void this.original, this.info, seq, step, client, ProblemError;
-    tell({ state: "unavailable", why: "the service keeps no journal" });
+  ) {
+    window.addEventListener("pagehide", this.onHide);
   }
 
-  async dispose(): Promise<void> {}
-}
-export type { BatchAnswer, Op };
+  /** Builds the machine after event `seq`; the newest wish wins. Tells progress, then `ready` or `unavailable`. */
+  goto(seq: number, step: number | null, tell: (state: PastState) => void): Promise<void> {
+    const wish = ++this.wish;
+    const current = (): boolean => wish === this.wish && !this.disposed;
+    this.busy = this.busy.then(async () => {
+      if (!current()) return;
+      try {
+        await this.build(seq, step, tell, current);
+        if (current()) tell({ state: "ready", session: this.session!, step: this.step, key: `${this.session} ${this.step}` });
+      } catch (error) {
+        if (!current()) return;
+        const why = error instanceof Error ? error.message : String(error);
+        tell({ state: "unavailable", why });
+        if (error instanceof ProblemError && error.gone) this.forget(); // it may have ended idle: the next wish makes another
+      }
+    });
+    return this.busy;
+  }
 
-/** Metadata key of a replica: whose past it shows. */
-export const REPLICA_OF = "itsbox.replica_of";
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    window.removeEventListener("pagehide", this.onHide);
+    await this.busy;
+    const session = this.session;
+    this.forget();
+    if (session) await del(session).catch(() => undefined); // it ends idle in any case
+  }
+
+  private onHide = (): void => {
+    if (this.session) void del(this.session, true).catch(() => undefined);
+    this.forget();
+  };
+
+  private forget(): void {
+    this.session = null;
+    this.points = [];
+  }
+
+  private async build(seq: number, known: number | null, tell: (state: PastState) => void, current: () => boolean): Promise<void> {
+    const origin = await this.originFor(seq);
+    if (this.session === null) await this.create(origin);
+    const target = Math.max(this.startStep, known ?? (await this.stepOf(seq)));
+    if (target < this.step) await this.turnBack(target);
+    const from = this.step;
+    while (this.step < target && current()) {
+      tell({ state: "building", done: this.step - from, total: target - from });
+      const page = await get<JournalPage>(this.original, "journal", {
+        after: String(this.step - this.startStep),
+        limit: String(Math.min(CHUNK, target - this.step)),
+      });
+      if (page.first !== undefined && page.first > this.step - this.startStep + 1) {
+        throw new Unavailable("the service no longer keeps the beginning of this session's journal");
+      }
+      if (page.ops.length === 0) throw new Unavailable("the journal ends before that event");
+      const ops = page.ops.map(bare);
+      const answer = await post<BatchAnswer>(this.session!, "ops", { ops });
+      if (answer.step !== this.step + ops.length) {
+        throw new Unavailable(`the replayed machine stands at step ${answer.step} where ${this.step + ops.length} was expected`);
+      }
+      this.step = answer.step;
+    }
+    if (this.step !== from) await this.mark();
+  }
+
+  /** What the journal starts from: null is a machine of the session's own configuration. */
+  private async originFor(seq: number): Promise<string | null> {
+    let page: JournalPage;
+    try {
+      page = await get<JournalPage>(this.original, "journal", { after: "0", limit: "1" });
+    } catch (error) {
+      if (error instanceof ProblemError && [404, 405].includes(error.status)) throw new Unavailable("the service keeps no journal of this session");
+      throw error;
+    }
+    const restored = (await this.eventsOf("session.restored")).at(-1);
+    if (restored && seq < restored.seq) {
+      throw new Unavailable(`the session was put back to a snapshot at event ${restored.seq}, and its journal begins there`);
+    }
+    return page.origin ?? null;
+  }
+
+  private async create(origin: string | null): Promise<void> {
+    const info = this.info() ?? (await get<Session>(this.original, ""));
+    let made: Session;
+    if (origin !== null) {
+      const forked = await post<{ sessions: (Session | string)[] }>(this.original, "fork", { count: 1, snapshot: origin });
+      const [first] = forked.sessions;
+      const id = typeof first === "string" ? first : first!.id;
+      made = (await client.must(
+        client.http.PATCH("/v1/sessions/{session_id}", {
+          params: { path: { session_id: id } },
+          body: { metadata: { [REPLICA_OF]: this.original }, idle_timeout_s: IDLE_S },
+        } as never),
+      )) as Session;
+    } else {
+      const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = info;
+      const body = {
+        profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle,
+        metadata: { [REPLICA_OF]: this.original },
+        idle_timeout_s: IDLE_S,
+      };
+      made = (await client.must(client.http.POST("/v1/sessions", { body } as never))) as Session;
+      const created = (await this.eventsOf("session.created"))[0];
+      if (created && created.step !== made.step) {
+        await del(made.id);
+        throw new Unavailable("it was forked from another session, and the service does not say from which moment");
+      }
+    }
+    this.session = made.id;
+    this.step = this.startStep = made.step;
+    await this.mark();
+  }
+
+  private async stepOf(seq: number): Promise<number> {
+    if (seq === 0) return this.startStep;
+    const page = await get<{ events: SessionEvent[] }>(this.original, "events", { after: String(seq - 1), limit: "1" });
+    const [event] = page.events;
+    if (!event || event.seq !== seq) throw new Unavailable(`the service no longer keeps event ${seq}`);
+    return event.step;
+  }
+
+  private async eventsOf(type: string): Promise<SessionEvent[]> {
+    return (await get<{ events: SessionEvent[] }>(this.original, "events", { after: "0", types: type, limit: "1000" })).events;
+  }
+
+  /** Remembers where the replica stands; of too many points the one that its neighbours replace best is given up. */
+  private async mark(): Promise<void> {
+    if (this.points.some((point) => point.step === this.step)) return;
+    const { id } = await post<{ id: string }>(this.session!, "snapshots", undefined);
+    this.points.push({ step: this.step, snapshot: id });
+    this.points.sort((a, b) => a.step - b.step);
+    if (this.points.length <= POINTS_KEPT) return;
+    let least = 1;
+    const span = (at: number): number => (this.points[at + 1]?.step ?? Infinity) - this.points[at - 1]!.step;
+    for (let at = 2; at < this.points.length - 1; at += 1) if (span(at) < span(least)) least = at;
+    const [given] = this.points.splice(least, 1);
+    const path = { session_id: this.session!, snapshot_id: given!.snapshot };
+    await client.must(client.http.DELETE("/v1/sessions/{session_id}/snapshots/{snapshot_id}", { params: { path } } as never));
+  }
+
+  private async turnBack(target: number): Promise<void> {
+    const point = this.points.findLast(({ step }) => step <= target) ?? this.points[0]!;
+    await post(this.session!, "restore", { snapshot: point.snapshot });
+    this.step = point.step;
+  }
+}
+
+/** An op as a request takes it: a journal may say more about one than a request may. */
+function bare(op: Op): Op {
+  const { seq: _seq, step: _step, ...rest } = op;
+  return rest as Op;
+}
+
+async function get<T>(session: string, route: string, query: Record<string, string> = {}): Promise<T> {
+  const path = `/v1/sessions/{session_id}${route && `/${route}`}`;
+  return (await client.must(client.http.GET(path as never, { params: { path: { session_id: session }, query } } as never))) as T;
+}
+
+async function post<T>(session: string, route: string, body: unknown): Promise<T> {
+  const init = { params: { path: { session_id: session } }, ...(body === undefined ? {} : { body }) };
+  return (await client.must(client.http.POST(`/v1/sessions/{session_id}/${route}` as never, init as never))) as T;
+}
+
+async function del(session: string, keepalive = false): Promise<void> {
+  const params = { path: { session_id: session } };
+  await client.must(client.http.DELETE("/v1/sessions/{session_id}", { params, keepalive } as never));
+}

@@ -20,25 +20,18 @@ export class SessionModel {
   readonly past = signal<PastState>({ state: "live" });
   /** Fold at the cursor where it had to be fetched from the service. */
   private readonly fetched = signal<{ seq: number; fold: Fold } | null>(null);
-  readonly fold: ReadonlySignal<Fold>;
   /** The session to look at: this one, or its replica at the cursor; null while that is being made. */
   readonly subject: ReadonlySignal<string | null>;
   /** Changes when what the routes answer may have changed. */
   readonly moment: ReadonlySignal<string>;
   private readonly replica: Replica;
+  private cached: { at: number; generation: number; whole: boolean; fold: Fold } | null = null;
   private readonly stop: (() => void)[] = [];
   private closed = false;
 
   constructor(readonly id: string) {
     this.feed = new Feed(id);
     this.replica = new Replica(id, () => this.info.peek());
-    this.fold = computed(() => {
-      void this.feed.version.value;
-      const at = this.cursor.value;
-      if (at === null) return this.feed.history.head;
-      const fetched = this.fetched.value;
-      return this.feed.history.foldAt(at) ?? (fetched?.seq === at ? fetched.fold : new Fold());
-    });
     this.subject = computed(() => {
       const past = this.past.value;
       if (past.state === "live") return this.id;
@@ -51,6 +44,25 @@ export class SessionModel {
     });
     this.stop.push(effect(() => this.follow(this.cursor.value)));
     void this.poll();
+  }
+
+  /** What events tell of the moment shown. Called while rendering, it has the component drawn again when that changes. */
+  fold(): Fold {
+    const at = this.cursor.value;
+    const { history, version } = this.feed;
+    const fetched = this.fetched.value;
+    if (at === null) {
+      void version.value;
+      return history.head;
+    }
+    // The past does not change: it is folded once per place, however many events arrive meanwhile.
+    const known = this.cached;
+    if (known?.at === at && known.generation === history.generation && (known.whole || fetched?.seq !== at)) return known.fold;
+    if (at > history.last) void version.value;
+    const here = history.foldAt(at);
+    const fold = here ?? (fetched?.seq === at ? fetched.fold : new Fold());
+    this.cached = at > history.last ? null : { at, generation: history.generation, whole: here !== null || fetched?.seq === at, fold };
+    return fold;
   }
 
   get head(): number {

@@ -1,25 +1,50 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { FAMILIES, type Bins } from "../logic/bins";
+import { FAMILIES, type Bins, type Family } from "../logic/bins";
 import { inNextFrame } from "../state/frame";
 import { scheme } from "../state/theme";
 
-/** Colour and dash of each family: two lines that a colour-blind reader confuses differ in their dash. */
-const LINES: Record<(typeof FAMILIES)[number], { color: string; dash: number[] }> = {
-  traps: { color: "host", dash: [] },
-  commands: { color: "shared", dash: [] },
-  refusals: { color: "hyp", dash: [6, 3] },
-  pages: { color: "guest", dash: [2, 3] },
-  interrupts: { color: "its", dash: [] },
-  violations: { color: "bad", dash: [8, 2, 2, 2] },
-  other: { color: "faint", dash: [1, 3] },
+/** Each family has its own lane, named beside it: no two need to be told apart by colour. */
+const COLORS: Record<Family, string> = {
+  traps: "host",
+  commands: "shared",
+  refusals: "hyp",
+  pages: "guest",
+  interrupts: "its",
+  violations: "bad",
+  other: "faint",
 };
+const LANES = FAMILIES.length;
+/** Part of a lane that its highest bar fills. */
+const FILL = 0.86;
+/** Bars across the chart: fewer than pixels, so that each can be pointed at. */
+const BARS = 160;
+const HEIGHT = 300;
 
-const data = (bins: Bins): uPlot.AlignedData => {
-  const x = Array.from({ length: bins.length }, (_, index) => index * bins.width + 1);
-  return [x, ...FAMILIES.map((name) => bins.rows[name])];
-};
+/** Neighbouring bins summed until at most BARS are left. */
+function thin(row: readonly number[], by: number): number[] {
+  const found: number[] = [];
+  for (let start = 0; start < row.length; start += by) {
+    let sum = 0;
+    for (let index = start; index < Math.min(row.length, start + by); index += 1) sum += row[index]!;
+    found.push(sum);
+  }
+  return found;
+}
+
+/** Bars as heights inside their lanes; a bar of nothing is no bar. */
+function lanes(bins: Bins): { data: uPlot.AlignedData; counts: number[][]; span: number } {
+  const by = Math.max(1, Math.ceil(bins.length / BARS));
+  const counts = FAMILIES.map((name) => thin(bins.rows[name], by));
+  const x = Array.from({ length: counts[0]!.length }, (_, index) => index * by * bins.width + 1);
+  const heights = counts.map((row, index) => {
+    const most = Math.max(1, ...row);
+    const base = LANES - 1 - index;
+    return row.map((count) => (count === 0 ? null : base + Math.max(0.06, (count / most) * FILL)));
+  });
+  return { data: [x, ...heights] as uPlot.AlignedData, counts, span: by * bins.width };
+}
 
 /** Events by number and family. The chart is fed once per frame, however many events came. */
 export function Activity({ bins, version, at, onPick }: { bins: Bins; version: number; at: number | null; onPick: (seq: number) => void }) {
@@ -27,6 +52,7 @@ export function Activity({ bins, version, at, onPick }: { bins: Bins; version: n
   const plot = useRef<uPlot | null>(null);
   const cursor = useRef(at);
   const pick = useRef(onPick);
+  const shown = useRef(lanes(bins));
   pick.current = onPick;
   cursor.current = at;
   const theme = scheme.value;
@@ -38,12 +64,32 @@ export function Activity({ bins, version, at, onPick }: { bins: Bins; version: n
     plot.current = new uPlot(
       {
         width: element.clientWidth,
-        height: 260,
-        scales: { x: { time: false } },
-        axes: [{ ...axis, label: "event number", labelFont: "11px system-ui", labelSize: 18 }, { ...axis, size: 46 }],
+        height: HEIGHT,
+        scales: { x: { time: false, range: (_, low, high) => [low, Math.max(high + shown.current.span, low + 1)] }, y: { range: [0, LANES] } },
+        axes: [
+          { ...axis, size: 30 },
+          {
+            ...axis,
+            size: 84,
+            splits: () => FAMILIES.flatMap((_, index) => [index, index + 0.5]),
+            filter: (_, splits) => splits.map((split) => (split % 1 === 0 ? null : split)),
+            values: (_, splits) => splits.map((split) => (split === null ? null : FAMILIES[LANES - 1 - Math.floor(split)]!)),
+            grid: { ...axis.grid, filter: (_, splits) => splits.map((split) => (split % 1 === 0 ? split : null)) },
+            ticks: { show: false },
+          },
+        ],
         series: [
           { label: "from event" },
-          ...FAMILIES.map((name) => ({ label: name, stroke: color(LINES[name].color), dash: LINES[name].dash, width: 1.5, points: { show: false } })),
+          ...FAMILIES.map((name, index) => ({
+            label: name,
+            stroke: color(COLORS[name]),
+            fill: color(COLORS[name]),
+            width: 0,
+            points: { show: false },
+            fillTo: LANES - 1 - index,
+            paths: uPlot.paths.bars!({ size: [0.9, 40], align: 1 }),
+            value: (_: uPlot, __: number, ___: number, at: number | null) => (at === null ? "–" : String(shown.current.counts[index]![at] ?? 0)),
+          })),
         ],
         cursor: { drag: { x: true, y: false } },
         hooks: {
@@ -63,12 +109,12 @@ export function Activity({ bins, version, at, onPick }: { bins: Bins; version: n
           ],
         },
       },
-      data(bins),
+      shown.current.data,
       element,
     );
     const made = plot.current;
     made.over.addEventListener("dblclick", (event) => pick.current(Math.max(0, Math.round(made.posToVal(event.offsetX, "x")))));
-    const observer = new ResizeObserver(() => inNextFrame(() => made.setSize({ width: element.clientWidth, height: 260 })));
+    const observer = new ResizeObserver(() => inNextFrame(() => made.setSize({ width: element.clientWidth, height: HEIGHT })));
     observer.observe(element);
     return () => {
       observer.disconnect();
@@ -76,7 +122,10 @@ export function Activity({ bins, version, at, onPick }: { bins: Bins; version: n
       plot.current = null;
     };
   }, [theme, bins]);
-  useEffect(() => plot.current?.setData(data(bins)), [version, bins]);
+  useEffect(() => {
+    shown.current = lanes(bins);
+    plot.current?.setData(shown.current.data);
+  }, [version, bins]);
   useEffect(() => plot.current?.redraw(false), [at]);
   return <div ref={box} class="activity" role="img" aria-label="Events by number and family; the table below has the same numbers" />;
 }

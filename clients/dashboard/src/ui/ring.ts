@@ -102,13 +102,13 @@ function hands(ctx: CanvasRenderingContext2D, { pointers }: RingState, inner: nu
     { slot: pointers.write, label: "W", tone: "write", from: inner - 44, to: inner - 3 },
     ...(pointers.consumed === null ? [] : [{ slot: pointers.consumed, label: "C", tone: "cursor", from: inner - 62, to: inner - 3 }]),
   ];
-  for (const { slot, label, tone, from, to } of marks) {
+  for (const { slot, tone, from, to } of marks) {
     const angle = angleOf(slot, slots);
     const [x, y] = [Math.cos(angle), Math.sin(angle)];
     ctx.strokeStyle = ctx.fillStyle = color(tone);
     ctx.lineWidth = 2;
     ctx.beginPath();
-    ctx.moveTo(x * (from + 8), y * (from + 8));
+    ctx.moveTo(x * from, y * from);
     ctx.lineTo(x * to, y * to);
     ctx.stroke();
     ctx.beginPath();
@@ -116,12 +116,18 @@ function hands(ctx: CanvasRenderingContext2D, { pointers }: RingState, inner: nu
     ctx.lineTo(x * (to - 5) - y * 4, y * (to - 5) + x * 4);
     ctx.lineTo(x * (to - 5) + y * 4, y * (to - 5) - x * 4);
     ctx.fill();
+  }
+  // Labels after all hands: where two pointers meet, each can still be read.
+  for (const { slot, label, tone, from } of marks) {
+    const angle = angleOf(slot, slots);
+    const [x, y] = [Math.cos(angle) * from, Math.sin(angle) * from];
+    ctx.fillStyle = color(tone);
     ctx.beginPath();
-    ctx.arc(x * from, y * from, 8, 0, FULL);
+    ctx.arc(x, y, 8, 0, FULL);
     ctx.fill();
     ctx.fillStyle = color("panel");
     ctx.font = "700 10px ui-monospace, monospace";
     ctx.textAlign = "center";
-    ctx.fillText(label, x * from, y * from + 3.5);
+    ctx.fillText(label, x, y + 3.5);
   }
 }

@@ -1,10 +1,15 @@
 import { useCallback } from "preact/hooks";
-import { FAMILIES } from "../logic/bins";
+import { FAMILIES, type Family } from "../logic/bins";
 import { go } from "../state/router";
 import type { SessionModel } from "../state/session";
 import { Canvas, type Drawing } from "./canvas";
 import { useKeys } from "./keys";
 import { attempt, toast } from "./toast";
+
+const TONES: Record<Family, string> = {
+  traps: "host", commands: "shared", pages: "guest", interrupts: "its", other: "none", refusals: "hyp", violations: "bad",
+};
+const LOUD: ReadonlySet<Family> = new Set(["refusals", "violations"]);
 
 /** The strip under every view: which moment is shown, and the way to another one. */
 export function Scrubber({ model }: { model: SessionModel }) {
@@ -20,22 +25,27 @@ export function Scrubber({ model }: { model: SessionModel }) {
   useKeys({ "[": () => step(-1), "]": () => step(1), "{": () => step(-100), "}": () => step(100), l: () => goTo(null) });
   const draw = useCallback(
     ({ ctx, width, height, color }: Drawing) => {
-      const most = Math.max(1, ...Array.from({ length: bins.length }, (_, i) => FAMILIES.reduce((sum, name) => sum + bins.rows[name][i]!, 0)));
       const scale = width / Math.max(1, (head || bins.length * bins.width) / bins.width);
+      const wide = Math.max(1, scale);
       for (let index = 0; index < bins.length; index += 1) {
-        const bad = bins.rows.violations[index]!;
-        const refused = bins.rows.refusals[index]!;
+        // A point holds the same number of events everywhere: what changes is what they are.
         const all = FAMILIES.reduce((sum, name) => sum + bins.rows[name][index]!, 0);
-        const tall = Math.max(all > 0 ? 2 : 0, (all / most) * height);
-        ctx.fillStyle = color("strong-line");
-        ctx.fillRect(index * scale, height - tall, Math.max(1, scale - 0.5), tall);
-        if (refused > 0) {
-          ctx.fillStyle = color("hyp");
-          ctx.fillRect(index * scale, height - 5, Math.max(2, scale - 0.5), 5);
+        let y = height;
+        for (const name of FAMILIES) {
+          const tall = (bins.rows[name][index]! / Math.max(1, all)) * height;
+          if (tall === 0) continue;
+          ctx.globalAlpha = LOUD.has(name) ? 1 : 0.4;
+          ctx.fillStyle = color(TONES[name]);
+          ctx.fillRect(index * scale, y - tall, wide, tall);
+          y -= tall;
         }
-        if (bad > 0) {
+        ctx.globalAlpha = 1;
+        if (bins.rows.violations[index]! > 0) {
           ctx.fillStyle = color("bad");
-          ctx.fillRect(index * scale, 0, Math.max(2, scale - 0.5), height);
+          ctx.fillRect(index * scale, 0, Math.max(2, scale), height);
+        } else if (bins.rows.refusals[index]! > 0) {
+          ctx.fillStyle = color("hyp");
+          ctx.fillRect(index * scale, height - 6, Math.max(2, scale), 6);
         }
       }
       if (at !== null && head > 0) {

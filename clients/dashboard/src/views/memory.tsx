@@ -68,7 +68,7 @@ export function MemoryView({ model }: { model: SessionModel }) {
 }
 
 const lastChange = (model: SessionModel, addr: bigint): number | null =>
-  historyOf(model.fold.peek().transitions, addr, PAGE, 1)[0]?.seq ?? model.cursor.peek();
+  historyOf(model.fold().transitions, addr, PAGE, 1)[0]?.seq ?? model.cursor.peek();
 
 /** Start of a window of CELLS pages around an address, inside RAM. */
 function align(centre: bigint, base: bigint, bytes: bigint): bigint {
@@ -90,7 +90,7 @@ interface MapProps {
 function MapPanel({ title, about, grid, runs, model, onPick }: MapProps) {
   const [hover, setHover] = useState<number | null>(null);
   const frame = useRef<HTMLDivElement>(null);
-  const fold = model.fold.value;
+  const fold = model.fold();
   const touched = useMemo(() => {
     const cells = new Set<number>();
     for (const { addr, pages, seq } of fold.transitions.slice(-RECENT)) {
@@ -114,7 +114,7 @@ function MapPanel({ title, about, grid, runs, model, onPick }: MapProps) {
       <p class="soft">{about}</p>
       <div ref={frame}>
         <Canvas
-          class="pages"
+          class="pagemap"
           label={`${title}: map of page owners. Arrow keys walk the cells, Enter picks one; the tables below have the same.`}
           draw={draw}
           onPoint={(x, y, width, height) => setHover(cellAt(x, y, layout(width, height, grid.cells), grid.cells))}
@@ -147,7 +147,7 @@ function PageTip({ model, runs, addr, pages }: { model: SessionModel; runs: Page
     );
   }
   const run = runs[runAt(runs, addr)];
-  const changes = historyOf(model.fold.value.transitions, addr, PAGE, 6);
+  const changes = historyOf(model.fold().transitions, addr, PAGE, 6);
   return (
     <div class="tip pagetip" aria-live="polite">
       <div>

@@ -13,7 +13,7 @@ import { drawRing, radii } from "../ui/ring";
 
 export function QueuesView({ model }: { model: SessionModel }) {
   const look = useLook<Queues>(model, "queues").value;
-  const fold = model.fold.value;
+  const fold = model.fold();
   const { data } = look;
   const folded = model.past.value.state === "unavailable" || model.past.value.state === "building";
   return (

@@ -6,13 +6,13 @@ import type { SessionModel } from "../state/session";
 import { Chip, Empty, Panel } from "../ui/marks";
 
 export function RefusalsView({ model }: { model: SessionModel }) {
-  const fold = model.fold.value;
+  const fold = model.fold();
   const groups = ranked(fold.refusals);
   const total = groups.reduce((sum, group) => sum + group.count, 0);
   return (
     <>
       <p class="lead">
-        What the hypervisor refused up to event {fold.seq}, by reason: {total.toLocaleString("en")} refusals of {groups.length} kinds.
+        What the hypervisor refused up to event {fold.seq}, by reason: {total.toLocaleString("en")} {total === 1 ? "refusal" : "refusals"} for {groups.length} {groups.length === 1 ? "reason" : "reasons"}.
       </p>
       {groups.length === 0 && (
         <Panel title="Refusals">

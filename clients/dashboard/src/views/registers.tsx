@@ -71,7 +71,7 @@ function Register({ row, changed }: { row: RegisterRow; changed: boolean }) {
     <tr class={changed ? "changed" : ""}>
       <th scope="row" class="mono nowrap" title={row.offset}>
         {row.name}
-        {row.offset && row.offset !== "–" && <span class="soft"> {row.offset}</span>}
+        {row.access && <span class="soft"> {row.access}</span>}
         {changed && <span class="sr"> changed</span>}
       </th>
       <td class="num">{row.value}</td>

@@ -7,6 +7,7 @@ import { hashOf } from "../state/router";
 import { Chip, Empty, Note, Panel } from "../ui/marks";
 import { Choice } from "./new-session";
 import { MatrixPanel } from "./matrix";
+import { EvidenceList } from "./violations";
 
 type Side = { preset: string; run: ScenarioRun | null; busy: boolean; error: string | null };
 const side = (preset: string): Side => ({ preset, run: null, busy: false, error: null });
@@ -138,14 +139,7 @@ function Outcome({ side: { preset, run, busy, error }, where }: { side: Side; wh
                     <Chip tone="bad">▲ {row.oracle}</Chip> <span class="mono soft">{row.bucket}</span>
                   </div>
                   <p>{row.sentence}</p>
-                  <dl class="kv">
-                    {Object.entries(row.evidence).map(([name, value]) => (
-                      <div key={name} class="pair">
-                        <dt>{name}</dt>
-                        <dd>{shown(value)}</dd>
-                      </div>
-                    ))}
-                  </dl>
+                  <EvidenceList evidence={row.evidence} />
                 </section>
               );
             })

@@ -79,7 +79,7 @@ function Head({ model }: { model: SessionModel }) {
         <Fact name="state" value={info?.state} />
         <Fact name="step" value={info?.step.toLocaleString("en")} wide />
         <Fact name="epoch" value={info?.epoch} wide />
-        <Fact name="hash" value={info ? info.state_hash.slice(0, 12) : undefined} wide />
+        <Fact name="hash" value={info?.state_hash?.slice(0, 12)} wide />
         <Fact name="ends in" value={info?.expires_at ? until(Date.parse(info.expires_at) - Date.now()) : undefined} wide />
       </dl>
       <Trouble model={model} />
@@ -148,7 +148,7 @@ function Trouble({ model }: { model: SessionModel }) {
 }
 
 function Rail({ model, view }: { model: SessionModel; view: View }) {
-  const fold = model.fold.value;
+  const fold = model.fold();
   const sum = (groups: Map<string, { count: number }>): number => [...groups.values()].reduce((all, group) => all + group.count, 0);
   const counts: Partial<Record<View, number>> = { events: fold.events, refusals: sum(fold.refusals), violations: sum(fold.violations) };
   const at = model.cursor.value;

@@ -11,7 +11,7 @@ export function TimelineView({ model }: { model: SessionModel }) {
   const { history } = model.feed;
   const version = model.feed.version.value;
   const at = model.cursor.value;
-  const fold = model.fold.value;
+  const fold = model.fold();
   const { bins } = history;
   const shown = Math.min(BINS_SHOWN, bins.length);
   const total = (name: (typeof FAMILIES)[number]): number => bins.rows[name].reduce((sum, count) => sum + count, 0);

@@ -4,10 +4,11 @@ import { ranked } from "../logic/groups";
 import { shown, violationOf } from "../logic/shapes";
 import { hashOf } from "../state/router";
 import type { SessionModel } from "../state/session";
-import { Chip, Copy, Empty, Panel } from "../ui/marks";
+import { Chip, Copy, Empty, Owner, Panel, Scroll } from "../ui/marks";
+import { Samples } from "./refusals";
 
 export function ViolationsView({ model }: { model: SessionModel }) {
-  const fold = model.fold.value;
+  const fold = model.fold();
   const groups = useMemo(() => ranked(fold.violations), [fold, fold.events]);
   return (
     <>
@@ -35,10 +36,8 @@ export function ViolationsView({ model }: { model: SessionModel }) {
           >
             <div class="detail">
               <p>{newest.sentence}</p>
-              {[...group.samples].reverse().slice(0, 5).map((event) => (
-                <Evidence key={event.seq} data={event.data} seq={event.seq} model={model} />
-              ))}
-              {group.count > 5 && <p class="soft">The newest 5 of {group.count.toLocaleString("en")} are shown.</p>}
+              <Evidence data={group.samples.at(-1)!.data} seq={group.lastSeq} model={model} />
+              {group.count > 1 && <Samples events={group.samples.slice(0, -1)} model={model} count={group.count - 1} />}
             </div>
           </Panel>
         );
@@ -56,14 +55,57 @@ function Evidence({ data, seq, model }: { data: Record<string, unknown>; seq: nu
         <span class="grow" />
         <Copy text={() => asJson(data)}>Copy as JSON</Copy>
       </div>
-      <dl class="kv">
-        {Object.entries(evidence).map(([name, value]) => (
-          <div key={name} class="pair">
-            <dt>{name}</dt>
-            <dd>{shown(value)}</dd>
-          </div>
-        ))}
-      </dl>
+      <EvidenceList evidence={evidence} />
     </section>
+  );
+}
+
+type Bag = Record<string, unknown>;
+const isBag = (value: unknown): value is Bag => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Evidence of any shape: plain facts as a list, lists of records (addresses and their owners) as tables. */
+export function EvidenceList({ evidence }: { evidence: Bag }) {
+  const tables = Object.entries(evidence).filter((entry): entry is [string, Bag[]] => Array.isArray(entry[1]) && entry[1].length > 0 && entry[1].every(isBag));
+  const names = new Set(tables.map(([name]) => name));
+  return (
+    <>
+      <dl class="kv">
+        {Object.entries(evidence)
+          .filter(([name, value]) => !names.has(name) && value !== null)
+          .map(([name, value]) => (
+            <div key={name} class="pair">
+              <dt>{name.replaceAll("_", " ")}</dt>
+              <dd>{isBag(value) ? Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(", ") : shown(value)}</dd>
+            </div>
+          ))}
+      </dl>
+      {tables.map(([name, rows]) => {
+        const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+        return (
+          <Scroll key={name} label={name}>
+            <table>
+              <thead>
+                <tr>
+                  {columns.map((column) => (
+                    <th key={column}>{column}</th>
+                  ))}
+                </tr>
+              </thead>
+              <tbody>
+                {rows.slice(0, 20).map((row, index) => (
+                  <tr key={index}>
+                    {columns.map((column) => (
+                      <td key={column} class="mono wrap">
+                        {column === "owner" ? <Owner owner={shown(row[column]).toLowerCase()} state={shown(row.state ?? "").toLowerCase()} /> : shown(row[column])}
+                      </td>
+                    ))}
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
+        );
+      })}
+    </>
   );
 }
