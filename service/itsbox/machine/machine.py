@@ -13,24 +13,34 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from itsbox.events import EventLog
+from itsbox.events import VIOLATION, EventLog
 from itsbox.hardware.bus import Bus
 from itsbox.hardware.distributor import Distributor
 from itsbox.hardware.its import Its
+from itsbox.hardware.ports import HostAbort
 from itsbox.hardware.redistributor import Redistributor
+from itsbox.host.driver import Driver
+from itsbox.host.kernel import Platform
+from itsbox.host.versions import driver_version
 from itsbox.machine import views
 from itsbox.machine.canonical import canonical
+from itsbox.machine.config import STARTS
 from itsbox.machine.decoded import decoded_state
+from itsbox.machine.host_port import MachinePort
 from itsbox.machine.snapshot import Snapshot
 from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
+from itsbox.memory.ownership import Ownership
 from itsbox.memory.physmem import Carveout, PhysMem
 from itsbox.ops import (
+    Aborted,
     Ack,
     Acked,
     Bytes,
     Clean,
     Delivered,
     Done,
+    Drive,
+    Drove,
     Fill,
     Load,
     MmioRead,
@@ -39,6 +49,9 @@ from itsbox.ops import (
     Store,
     Value,
 )
+from itsbox.oracle.abstraction import MachineView
+from itsbox.oracle.oracle import Oracle
+from itsbox.oracle.records import NoRecords
 
 if TYPE_CHECKING:
     from itsbox.events import Event
@@ -64,10 +77,16 @@ class Machine:
     """
 
     __slots__ = (
-        "_parts", "bus", "config", "gicd", "interconnect", "its", "log", "map", "memory", "redistributors", "violations",
+        "_parts", "_port", "bus", "config", "driver", "gicd", "interconnect", "its", "log", "map", "memory", "oracle",
+        "ownership", "redistributors", "violations",
     )  # fmt: skip
 
     def __init__(self, config: MachineConfig) -> None:
+        self._assemble(config)
+        self._boot()
+
+    def _assemble(self, config: MachineConfig) -> None:
+        """Build every part, as after a reset."""
         self.config = config
         where = self.map = config.map
         carveouts = (
@@ -90,12 +109,51 @@ class Machine:
             for base in (where.its,)
         ]
         self.bus = Bus(where, self.gicd, self.its, self.redistributors)
+        self.ownership = Ownership(
+            (where.ram, where.ram_bytes), (where.hyp, where.hyp_bytes), (where.guest, where.guest_bytes), self.log
+        )
+        self._port = MachinePort(self)
+        self.driver = Driver(
+            self._port,
+            Platform(where, tuple(node.base for node in self.its), config.cpus, config.profile.coherent),
+            driver_version(config.hardening.knobs),
+        )
+        self.oracle = self._oracle()
         self._parts: dict[str, Any] = {
             "cache": self.interconnect,
+            "owners": self.ownership,
+            "driver": self.driver,
             "gicd": self.gicd,
             **{f"gicr{gicr.cpu}": gicr for gicr in self.redistributors},
             **{f"its{n}": node for n, node in enumerate(self.its)},
         }
+
+    def _oracle(self) -> Oracle | None:
+        """The oracle with its ears at the interconnect, the ownership map and the bus, or None when it is off."""
+        if self.config.oracle == "off":
+            return None
+        view = MachineView(
+            where=self.map,
+            its=self.its,
+            redistributors=self.redistributors,
+            interconnect=self.interconnect,
+            ownership=self.ownership,
+            phase=lambda: self.phase,
+            guards=lambda addr: False,
+        )
+        oracle = Oracle(self.map, view, NoRecords())
+        self.interconnect.watch = oracle.watch()
+        self.ownership.watch = oracle.page_changing
+        for node in self.its:
+            node.on_message = oracle.message
+        return oracle
+
+    def _boot(self) -> None:
+        """Let the host's driver take the machine as far as ``config.start`` says."""
+        if self.config.start == "bare":
+            return
+        for call in ("probe", "deprivilege")[: STARTS.index(self.config.start)]:
+            self.apply(Drive(call, {}))
 
     # ---------------------------------------------------------------- ops
 
@@ -110,9 +168,25 @@ class Machine:
         return "trusted"
 
     def apply(self, op: Op) -> Outcome:
-        """Carry one op out."""
-        self.log.step += 1
+        """Carry one op out. Raises DriverCallError, before anything happens, for a ``Drive`` that ``check`` refuses."""
+        log, oracle = self.log, self.oracle
+        log.step += 1
+        if oracle is None:
+            return self._APPLY[type(op)](self, op)
+        oracle.begin(op, log.step)
+        outcome = self._APPLY[type(op)](self, op)
+        for violation in oracle.end(op, outcome):
+            self.violations.append(violation)
+            log.emit(VIOLATION, violation.oracle, violation.sentence, violation.bucket, violation.evidence())
+        return outcome
+
+    def access(self, op: Op) -> Outcome:
+        """Carry out an access of the host as part of a running op: what the driver does through its port."""
         return self._APPLY[type(op)](self, op)
+
+    def check(self, op: Drive) -> None:
+        """Raise DriverCallError for a driver call that does not exist or whose arguments cannot be."""
+        self.driver.check(op.call, op.args)
 
     def _mmio_read(self, op: MmioRead) -> Outcome:
         addr, size = op
@@ -178,6 +252,17 @@ class Machine:
         self.interconnect.clean(op.addr, op.length)
         return _DONE
 
+    def _drive(self, op: Drive) -> Outcome:
+        try:
+            result = self.driver.call(op.call, op.args)
+        except HostAbort as abort:
+            outcome = abort.outcome
+            lines = self._port.take_lines()
+            return Aborted(outcome.reason, lines) if isinstance(outcome, Aborted) else outcome
+        finally:
+            self._done()  # the driver's commands are events, not part of its answer
+        return Drove(self._port.take_lines(), result)
+
     _APPLY: ClassVar[dict[type, Callable[[Machine, Any], Outcome]]] = {
         MmioRead: _mmio_read,
         MmioWrite: _mmio_write,
@@ -187,6 +272,7 @@ class Machine:
         Msi: _msi,
         Ack: _ack,
         Clean: _clean,
+        Drive: _drive,
     }
 
     # ---------------------------------------------------------------- looking
@@ -260,6 +346,7 @@ class Machine:
     @classmethod
     def fork(cls, snapshot: Snapshot) -> Machine:
         """A new machine that is what the snapshot was taken of; pages are shared until written."""
-        machine = cls(snapshot.config)
+        machine = cls.__new__(cls)
+        machine._assemble(snapshot.config)  # noqa: SLF001 - its own class
         machine.restore(snapshot)
         return machine
