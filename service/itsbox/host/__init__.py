@@ -1,0 +1,1 @@
+"""The host: an honest Linux-like driver, and the named programs that play honest and hostile hosts."""

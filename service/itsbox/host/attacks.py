@@ -1,0 +1,401 @@
+"""A hostile host: what every attack program is written with.
+
+An attacker here is a kernel that has booted honestly, knows all that its own driver knew, and turns on the hypervisor. It has a
+host's means and no others: registers, loads and stores, hypercalls, messages of devices. A program is one function over a
+``HostileHost``; it explains each step, looks at what it finds instead of assuming a preset, goes on when it is refused, and
+tries its attack to the end. The same program runs under every preset.
+
+Two things the attacker does so that one refusal does not end it: a refused access simply has no effect, and a command that
+blocks the queue is replaced by a harmless SYNC and the queue is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from itsbox.arch.its_commands import COMMAND_SIZE, SYNC
+from itsbox.arch.its_registers import GITS_BASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER, baser_address, baser_page_size
+from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry, entries_per_page, flat_offset, l1_index, l2_index
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, SIZE_64K, align_up
+from itsbox.host.state import DriverState, restored
+from itsbox.memory.interconnect import Initiator
+from itsbox.ops import (
+    Aborted,
+    Ack,
+    Acked,
+    Bytes,
+    Clean,
+    Delivered,
+    Done,
+    Drive,
+    Drove,
+    Fill,
+    Hvc,
+    HvcReturn,
+    Load,
+    MmioRead,
+    MmioWrite,
+    Msi,
+    Panicked,
+    Refused,
+    Store,
+    Value,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from itsbox.arch.layout import Layout, Register
+    from itsbox.hardware.profile import MemoryMap
+    from itsbox.memory.interconnect import Interconnect
+    from itsbox.ops import Op, Outcome
+
+__all__ = ["AttackEnds", "Box", "Driven", "HostileHost", "Step"]
+
+_HARMLESS: Final = SYNC(rd_base=0)
+
+
+class Driven(Protocol):
+    """The machine's built-in driver, as far as the attacker asks what it knew."""
+
+    def state(self) -> Any:
+        """The driver's memory, plain data of ``host.state.DriverState``."""
+
+
+class Box(Protocol):
+    """A machine, as scenarios need it."""
+
+    interconnect: Interconnect
+    driver: Driven
+    violations: list[Any]
+
+    @property
+    def map(self) -> MemoryMap:
+        """Where things are."""
+
+    @property
+    def phase(self) -> str:
+        """trusted, deprivileging or deprivileged."""
+
+    def apply(self, op: Op) -> Outcome:
+        """Carry an op out."""
+
+    def physical(self, addr: int, length: int) -> bytes | None:
+        """Bytes as they are in RAM, past stage 2."""
+
+
+class AttackEnds(Exception):
+    """The machine took the attacker's CPU away for good: the modelled hypervisor panicked."""
+
+
+class Step(NamedTuple):
+    """One thing that the attacker did: why, the op (None for a look past stage 2), and what came of it."""
+
+    text: str
+    op: Op | None
+    result: str
+
+
+@dataclass(slots=True)
+class HostileHost:
+    """A kernel turned hostile, on one machine.
+
+    known: what its driver knows; before: what it knew before the switch-over; write_offset: where in the queue the next command goes; refusals: reasons
+    met so far, each once, in order; stuck: the queue does not move any more, whatever is tried.
+    """
+
+    box: Box
+    steps: list[Step] = field(default_factory=list)
+    refusals: dict[str, None] = field(default_factory=dict)
+    known: DriverState = field(default_factory=DriverState)
+    before: DriverState = field(default_factory=DriverState)
+    write_offset: int = 0
+    stuck: bool = False
+    _why: str = ""
+    _next_page: int = 0
+
+    def __post_init__(self) -> None:
+        where = self.box.map
+        # The driver takes its memory from the first half of RAM; from there up to the guest all is free.
+        self._next_page = align_up(where.ram + where.ram_bytes // 2, SIZE_64K)
+        self.look_back()
+        self.before = self.known
+
+    # ---------------------------------------------------------------- telling and doing
+
+    def say(self, text: str) -> None:
+        """Explain the ops that follow."""
+        self._why = text
+
+    def do(self, op: Op) -> Outcome:
+        """Carry an op out, with the explanation given last.
+
+        Raises:
+            AttackEnds: the hypervisor panicked; nothing can follow.
+        """
+        outcome = self.box.apply(op)
+        reason = getattr(outcome, "reason", None)
+        if reason is not None:
+            self.refusals.setdefault(reason.value)
+        for record in getattr(outcome, "commands", ()):
+            if record[3] == Verdict.REFUSED and record[5] is not None:
+                self.refusals.setdefault(record[5].value)
+        self.steps.append(Step(self._why, op, _told(outcome)))
+        if isinstance(outcome, Panicked):
+            raise AttackEnds(outcome.reason.sentence)
+        return outcome
+
+    def show(self, text: str, addr: int, length: int = 16) -> bytes:
+        """Look at memory as it is, past stage 2, and note what is there."""
+        data = self.box.physical(addr, length) or b""
+        self.steps.append(Step(text, None, f"{addr:#x}: {data.hex(' ', 4)}"))
+        return data
+
+    # ---------------------------------------------------------------- memory and hypercalls
+
+    def pages(self, count: int = 1, align: int = PAGE_SIZE) -> int:
+        """Address of untouched host memory that the driver has never used."""
+        addr = align_up(self._next_page, align)
+        self._next_page = addr + count * PAGE_SIZE
+        return addr
+
+    def hyp_page(self, n: int = 0) -> int:
+        """A page of the hypervisor's; 64 KB apart."""
+        return self.box.map.hyp + n * SIZE_64K
+
+    def guest_page(self, n: int = 0) -> int:
+        """A page of the protected guest's; 64 KB apart."""
+        return self.box.map.guest + n * SIZE_64K
+
+    def load(self, addr: int, length: int) -> bytes | None:
+        """Load, or None if that was not allowed."""
+        outcome = self.do(Load(addr, length))
+        return outcome.data if isinstance(outcome, Bytes) else None
+
+    def store(self, addr: int, data: bytes) -> bool:
+        """Store and clean; whether that was allowed."""
+        done = isinstance(self.do(Store(addr, data)), Done)
+        if done:
+            self.box.apply(Clean(addr, len(data)))
+        return done
+
+    def fill(self, addr: int, length: int, byte: int = 0) -> bool:
+        """Fill; whether that was allowed."""
+        return isinstance(self.do(Fill(addr, length, byte)), Done)
+
+    def hvc(self, function: str | int, *args: int) -> int | None:
+        """Call the hypervisor: 0 for success, a negative error number, or None if there is no such call."""
+        outcome = self.do(Hvc(function, args))
+        if not isinstance(outcome, HvcReturn) or outcome.x0:
+            return None
+        return outcome.x1 - (1 << 64) if outcome.x1 >> 63 else outcome.x1
+
+    def give_away(self, addr: int, pages: int = 1) -> bool:
+        """Donate host pages to a protected guest; whether they are the guest's now."""
+        pfn = addr >> PAGE_SHIFT
+        return self.hvc("__pkvm_host_donate_guest", pfn, pfn, pages) == 0
+
+    # ---------------------------------------------------------------- registers
+
+    def read(self, addr: int, size: int = 8) -> int:
+        """Read a register; what is refused reads as zero."""
+        outcome = self.do(MmioRead(addr, size))
+        if isinstance(outcome, Value):
+            return outcome.value
+        return getattr(outcome, "value", None) or 0
+
+    def write(self, addr: int, value: int, size: int = 8) -> bool:
+        """Write a register; whether that was let through as a whole."""
+        return isinstance(self.do(MmioWrite(addr, size, value)), Done)
+
+    def gits(self, register: type[Register], n: int = 0) -> int:
+        """Address of a register of the ITS."""
+        return self.box.map.its + register.OFFSET + n * (register.STRIDE or 0)
+
+    def gicr(self, register: type[Register], cpu: int = 0) -> int:
+        """Address of a register of a redistributor."""
+        return self.box.map.gicr + cpu * self.box.map.gicr_stride + register.OFFSET
+
+    def enable(self, enabled: bool) -> bool:
+        """Write GITS_CTLR.Enabled."""
+        return self.write(self.gits(GITS_CTLR), int(enabled), 4)
+
+    def baser(self, kind: int) -> tuple[int, GITS_BASER] | None:
+        """(n, value as the host reads it) of the table of a type."""
+        for n in range(GITS_BASER.COUNT):
+            value = GITS_BASER.decode(self.read(self.gits(GITS_BASER, n)))
+            if value.type == kind:
+                return n, value
+        return None
+
+    # ---------------------------------------------------------------- the command queue
+
+    def look_back(self) -> None:
+        """Recall what the driver knows: its queue, its copies of tables, its devices."""
+        state = self.box.driver.state()
+        if state:
+            self.known = restored(DriverState, state)
+        if self.known.its:
+            self.write_offset = self.known.its[0].write_offset
+
+    @property
+    def queue(self) -> int:
+        """Address of the queue that the host writes."""
+        return self.known.its[0].queue
+
+    @property
+    def queue_bytes(self) -> int:
+        """Bytes of the queue that the host writes."""
+        return SIZE_64K
+
+    def slot(self, offset: int) -> int:
+        """Address of a queue slot by its byte offset."""
+        return self.queue + offset % self.queue_bytes
+
+    def put(self, command: Layout, offset: int | None = None) -> int:
+        """Write a command into the queue without announcing it; returns the offset behind it."""
+        at = self.write_offset if offset is None else offset
+        self.store(self.slot(at), command.STRUCT.pack(*command.encode()))
+        return (at + COMMAND_SIZE) % self.queue_bytes
+
+    def ring(self, offset: int) -> Outcome:
+        """Move GITS_CWRITER."""
+        return self.do(MmioWrite(self.gits(GITS_CWRITER), 4, offset))
+
+    def creadr(self) -> int:
+        """GITS_CREADR.Offset as the host reads it."""
+        return GITS_CREADR.decode(self.read(self.gits(GITS_CREADR))).offset
+
+    def post(self, *commands: Layout) -> list[str]:
+        """Send commands one by one, each with a CWRITER write of its own; what became of each.
+
+        The words are those of ``Verdict``, or "lost" for a command that nobody looked at.
+        """
+        verdicts = []
+        for command in commands:
+            end = self.put(command)
+            outcome = self.ring(end)
+            records = getattr(outcome, "commands", ())
+            verdicts.append(records[-1][3] if records else "lost")
+            start, self.write_offset = self.write_offset, end
+            if self.creadr() != end:
+                self._unblock(start, end)
+        return verdicts
+
+    def _unblock(self, start: int, end: int) -> None:
+        """Replace what does not pass by a harmless command, and try again."""
+        why = self._why
+        self.say("The queue does not move: replace the command by a harmless SYNC and try again.")
+        self.put(_HARMLESS, start)
+        self.do(MmioWrite(self.gits(GITS_CWRITER), 4, end | 1))  # Retry, for an ITS that stalled
+        self.stuck = self.creadr() != end
+        self.say(why)
+
+    # ---------------------------------------------------------------- devices and the driver
+
+    def msi(self, device_id: int, event_id: int) -> bool:
+        """A device of the host writes a message; whether it arrived."""
+        outcome = self.do(Msi(device_id, event_id))
+        return isinstance(outcome, Delivered) and outcome.delivered
+
+    def ack(self, cpu: int) -> int:
+        """Acknowledge; the INTID."""
+        outcome = self.do(Ack(cpu))
+        return outcome.intid if isinstance(outcome, Acked) else 1023
+
+    def drive(self, call: str, **args: Any) -> Any:
+        """Have the honest driver do something; its result, or None if it died of an abort."""
+        outcome = self.do(Drive(call, args))
+        self.look_back()
+        return outcome.result if isinstance(outcome, Drove) else None
+
+    def deprivilege(self) -> None:
+        """Go through the switch-over honestly; under ``off`` nothing changes."""
+        self.before = self.known
+        self.say("The kernel has booted; it gives up its privileges as the driver does.")
+        self.drive("deprivilege")
+
+    # ---------------------------------------------------------------- tables
+
+    def table_entry(self, kind: int, ident: int) -> int | None:
+        """Address of the entry of an id in the table of a type, as far as the host can find out."""
+        found = self.baser(kind)
+        if found is None:
+            return None
+        n, value = found
+        base = self.known.its[0].basers[n].base or baser_address(value)
+        entry_bytes, page_bytes = value.entry_size + 1, baser_page_size(value)
+        if not value.indirect:
+            return base + flat_offset(ident, entry_bytes)
+        slot = self.l1_slot(kind, ident)
+        raw = None if slot is None else self.load(slot, L1_ENTRY_SIZE)
+        entry = None if raw is None else L1Entry.decode(int.from_bytes(raw, "little"))
+        if entry is None or not entry.valid:
+            return None
+        return entry.address + l2_index(ident, page_bytes, entry_bytes) * entry_bytes
+
+    def l1_slot(self, kind: int, ident: int) -> int | None:
+        """Address of the level-1 entry, in the host's own copy, that covers an id of a two-level table."""
+        found = self.baser(kind)
+        if found is None or not found[1].indirect:
+            return None
+        n, value = found
+        base = self.known.its[0].basers[n].base or baser_address(value)
+        return base + L1_ENTRY_SIZE * l1_index(ident, baser_page_size(value), value.entry_size + 1)
+
+    def per_page(self, kind: int) -> int:
+        """Entries in one level-2 page of the table of a type."""
+        found = self.baser(kind)
+        return entries_per_page(baser_page_size(found[1]), found[1].entry_size + 1) if found else 1
+
+    # ---------------------------------------------------------------- races
+
+    def race(self, shot: Callable[[], bool], nth: int) -> Callable[[], None]:
+        """Let another CPU of the host act in the middle of a trap: just before the hypervisor's ``nth`` read of host memory.
+
+        shot: what that CPU does, with plain stores; False if its stage 2 would not let it. Returns what ends the race.
+        """
+        bus = self.box.interconnect
+        before = bus.watch
+        left = nth
+
+        def interposed(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
+            nonlocal left
+            if initiator == Initiator.HYP and not is_write and addr >> PAGE_SHIFT < self.box.map.guest >> PAGE_SHIFT:
+                left -= 1
+                if left == 0:
+                    shot()
+            if before is not None:
+                before(initiator, is_write, addr, length, why)
+
+        def end() -> None:
+            bus.watch = before
+
+        bus.watch = interposed
+        return end
+
+
+def _told(outcome: Outcome) -> str:
+    """What came of an op, in a word or two."""
+    match outcome:
+        case Refused(reason=reason):
+            return f"refused: {reason.value}"
+        case Aborted(reason=reason):
+            return f"abort: {reason.value}"
+        case Panicked(reason=reason):
+            return f"panic: {reason.value}"
+        case Value(value):
+            return hex(value)
+        case Bytes(data):
+            return data[:32].hex(" ", 4)
+        case HvcReturn(x0=x0, errno=errno):
+            return "not supported" if x0 else errno or "ok"
+        case Delivered(delivered):
+            return "delivered" if delivered else "dropped"
+        case Acked(intid):
+            return f"INTID {intid}"
+        case Done(commands) if commands:
+            return ", ".join(f"{record[1] or 'unknown'} {record[3]}" for record in commands[-4:])
+        case _:
+            return "ok"

@@ -1,0 +1,227 @@
+"""Attacks on the command queue: A7, A13, A14, A15, A17, A18.
+
+The queue decides what the ITS does. These attacks put it where it does not belong, change it while it is read, run it twice,
+run it past its end, or make it stop for good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from itsbox.arch.its_commands import (
+    COMMAND_SIZE,
+    INT,
+    MAPD,
+    MAPTI,
+    MOVALL,
+    SYNC,
+    VMOVP,
+    VSYNC,
+)
+from itsbox.arch.its_registers import GITS_CBASER, GITS_CREADR, GITS_CWRITER, TABLE_DEVICES
+from itsbox.arch.its_tables import ITT_ALIGNMENT, L1Entry
+from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
+from itsbox.arch.words import high_half, low_half
+from itsbox.host.attacks_itts import itt_in_hyp_page
+from itsbox.host.attacks_tables import EVENT_BITS
+from itsbox.memory.interconnect import Initiator, Why
+
+if TYPE_CHECKING:
+    from itsbox.host.attacks import HostileHost
+
+__all__ = ["cbaser_to_hyp_page", "permanent_stall", "race", "replay", "stalled_under_lock", "wrap_and_bounds"]
+
+_DEVICE: Final = 0x90
+_READS: Final = 6
+"""Reads of host memory in one trap between which the race is tried; no version reads a slot more often."""
+
+
+def _map(device_id: int, itt: int) -> MAPD:
+    return MAPD(device_id=device_id, size=EVENT_BITS, itt_addr=itt, valid=1)
+
+
+def _event(device_id: int, event_id: int = 0) -> MAPTI:
+    return MAPTI(device_id=device_id, event_id=event_id, intid=FIRST_LPI + 0x133, icid=0)
+
+
+def _bytes(command: Any) -> bytes:
+    data: bytes = command.STRUCT.pack(*command.encode())
+    return data
+
+
+def cbaser_to_hyp_page(host: HostileHost) -> None:
+    """A7: GITS_CBASER names hypervisor memory: the ITS takes it for commands."""
+    victim = host.hyp_page(7)
+    value = GITS_CBASER.decode(host.read(host.gits(GITS_CBASER)))
+    host.say("Disable the ITS and name the hypervisor's memory as its queue.")
+    host.enable(False)
+    forged = value.replace(physical_address=victim, size=0, valid=1)
+    host.write(host.gits(GITS_CBASER), forged.word())
+    host.say("If the size must stay, change the address alone.")
+    host.write(host.gits(GITS_CBASER), value.replace(physical_address=victim).word())
+    host.say("Enable it and let it read four commands from there.")
+    host.write(host.gits(GITS_CWRITER), 4 * COMMAND_SIZE)
+    host.enable(True)
+    host.ring(4 * COMMAND_SIZE)
+    host.show("What the ITS took for a command.", victim, COMMAND_SIZE)
+
+
+def race(host: HostileHost) -> None:
+    """A13: another CPU changes the queue slot, or the level-1 entry, between the hypervisor's check and its use."""
+    victim = host.hyp_page(8)
+    for nth in range(1, _READS + 1):
+        device_id = _DEVICE + nth
+        page = host.pages(2)
+        slot = host.slot(host.write_offset)
+        host.say(f"Post a harmless MAPD; just before read {nth} of host memory in the trap it becomes a hostile one.")
+        done = host.race(_shot(host, slot, _bytes(_map(device_id, victim + ITT_ALIGNMENT))), nth)
+        host.post(_map(device_id, page + ITT_ALIGNMENT))
+        done()
+        host.say("Use the device, in case the exchange went through.")
+        host.post(_event(device_id))
+    for nth in range(1, _READS + 1):
+        _race_level_1(host, nth)
+    host.show("The victim, after.", victim, 32)
+    if host.box.phase == "trusted":
+        host.say("There is no hypervisor to race with: the hostile command needs no disguise.")
+        itt_in_hyp_page(host)
+
+
+def _shot(host: HostileHost, addr: int, data: bytes) -> Any:
+    """A store by another CPU of the host, as far as its stage 2 allows."""
+
+    def shot() -> bool:
+        allowed = host.box.phase == "trusted" or host.box.ownership.host_may(addr >> PAGE_SHIFT)
+        if allowed:
+            host.box.interconnect.store(Initiator.HOST, addr, data, Why.HOST)
+        return allowed
+
+    return shot
+
+
+def _race_level_1(host: HostileHost, nth: int) -> None:
+    """The same with a level-1 entry: a page of the host's to be looked at, one of the hypervisor's to be used."""
+    per_page = host.per_page(TABLE_DEVICES)
+    device_id = (16 + nth) * per_page + 1
+    slot = host.l1_slot(TABLE_DEVICES, device_id)
+    if slot is None:
+        return
+    mine = host.pages(16, 16 * PAGE_SIZE)
+    host.say(f"Add a level-2 page; just before read {nth} of host memory its entry names hypervisor memory instead.")
+    host.store(slot, _bytes(L1Entry(address=mine, valid=1)))
+    done = host.race(_shot(host, slot, _bytes(L1Entry(address=host.hyp_page(9), valid=1))), nth)
+    host.post(_map(device_id, host.pages(2) + ITT_ALIGNMENT))
+    done()
+    host.post(_event(device_id))
+
+
+def replay(host: HostileHost) -> None:
+    """A14: GITS_CBASER is written again, which sets GITS_CREADR to 0: commands that were carried out run a second time."""
+    page = host.pages(2)
+    host.say("Map a device and an event, honestly, and end the device again. The page is the host's alone then.")
+    first = host.write_offset
+    for itt in (page + ITT_ALIGNMENT, page):
+        if host.post(_map(_DEVICE + 16, itt)) == ["executed"]:
+            break
+    host.post(_event(_DEVICE + 16, 1))
+    last = host.write_offset
+    host.post(MAPD(device_id=_DEVICE + 16, size=EVENT_BITS, itt_addr=itt, valid=0))
+    host.say("Give the page to a guest.")
+    host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
+    given = host.give_away(page)
+    if not given and host.box.phase == "trusted":
+        host.say("Without a hypervisor pages do not change hands: have the commands name a guest's page from the start.")
+        first = host.write_offset
+        host.post(_map(_DEVICE + 17, host.guest_page(3)), _event(_DEVICE + 17, 1))
+        last = host.write_offset
+    host.say("Write GITS_CBASER once more, unchanged: GITS_CREADR becomes 0, and old commands lie between it and CWRITER.")
+    host.enable(False)
+    host.write(host.gits(GITS_CBASER), host.read(host.gits(GITS_CBASER)))
+    host.enable(True)
+    host.say("Write GITS_CREADR too, where that is possible: back to just before the old MAPD.")
+    host.write(host.gits(GITS_CREADR), first)
+    host.say("Announce the old commands again.")
+    host.ring(last)
+    host.write_offset = last
+    host.show("The page that is a guest's now, after.", (itt if given else host.guest_page(3)) + 12)
+
+
+def wrap_and_bounds(host: HostileHost) -> None:
+    """A15: a hostile command behind the wrap of the queue, GITS_CWRITER out of range and in halves."""
+    victim = host.hyp_page(10)
+    at = host.gits(GITS_CWRITER)
+    host.say("Offsets outside the queue, at its end, and with reserved bits.")
+    for offset in (host.queue_bytes, host.queue_bytes + COMMAND_SIZE, 0xFFFE0):
+        host.write(at, offset)
+        host.write(at, host.write_offset)
+    host.say("The register in halves: the high one first, then the low one.")
+    host.write(at + 4, 0, 4)
+    host.write(at, host.write_offset, 4)
+    host.say("Fill the queue with harmless commands up to its last slots.")
+    _fill_to(host, host.queue_bytes - 2 * COMMAND_SIZE)
+    host.say("Harmless commands in the last slots, a hostile MAPD and its MAPTI in the first: one write announces all.")
+    offset = host.put(SYNC(rd_base=0))
+    offset = host.put(SYNC(rd_base=0), offset)
+    offset = host.put(_map(_DEVICE + 32, victim + ITT_ALIGNMENT), offset)
+    offset = host.put(_event(_DEVICE + 32), offset)
+    host.ring(offset)
+    host.write_offset = offset
+    if host.creadr() != offset:
+        host.say("It does not pass: replace the hostile commands and go on.")
+        for slot in (0, COMMAND_SIZE):
+            host.put(SYNC(rd_base=0), slot)
+        host.ring(offset)
+    host.say("Page aligned this time, with two commands before the wrap and two behind it.")
+    _fill_to(host, host.queue_bytes - 2 * COMMAND_SIZE)
+    offset = host.put(SYNC(rd_base=0), host.put(SYNC(rd_base=0)))
+    offset = host.put(_event(_DEVICE + 33), host.put(_map(_DEVICE + 33, victim), offset))
+    host.ring(offset)
+    host.write_offset = offset
+    host.show("The victim, after.", victim + ITT_ALIGNMENT)
+
+
+def _fill_to(host: HostileHost, end: int) -> None:
+    """Post harmless commands, many at a time, up to an offset."""
+    data = _bytes(SYNC(rd_base=0)) * 256
+    while host.write_offset < end:
+        length = min(len(data), end - host.write_offset)
+        host.store(host.slot(host.write_offset), data[:length])
+        host.write_offset += length
+        host.ring(host.write_offset)
+
+
+def stalled_under_lock(host: HostileHost) -> None:
+    """A17: a command that the ITS stalls at, while the hypervisor waits for it under its lock; does anything still go?"""
+    host.say("An INT for a device that was never mapped: an error, at which this ITS stalls.")
+    host.post(INT(device_id=0x77, event_id=0))
+    host.say("More commands behind it, and the same from another place of the queue.")
+    host.post(SYNC(rd_base=0), INT(device_id=0x78, event_id=1), SYNC(rd_base=0))
+    host.say("A hypercall that needs the hypervisor's lock.")
+    host.hvc("__pkvm_init_its_emulation", host.box.map.its, host.pages(), host.pages())
+    host.say("Does honest traffic still pass?")
+    _prove_alive(host)
+
+
+def permanent_stall(host: HostileHost) -> None:
+    """A18: commands that wait for something that does not exist: an absent ITS, an absent CPU, an absent vPE."""
+    absent = 0x3F
+    host.say("SYNC and MOVALL to a CPU that does not exist.")
+    host.post(SYNC(rd_base=absent), MOVALL(rd_base1=absent, rd_base2=0))
+    host.say("VMOVP that names all sixteen ITSs, and VSYNC of a vPE that nobody mapped.")
+    host.post(VMOVP(sequence_number=1, its_list=0xFFFF, vpe_id=5, rd_base=0), VSYNC(vpe_id=0x1234))
+    host.say("Does honest traffic still pass?")
+    _prove_alive(host)
+
+
+def _prove_alive(host: HostileHost) -> None:
+    """Honest traffic: map a device and an event, and have it delivered."""
+    page = host.pages(2)
+    for itt in (page + ITT_ALIGNMENT, page):
+        if host.post(_map(_DEVICE + 48, itt)) == ["executed"]:
+            break
+    host.post(_event(_DEVICE + 48), SYNC(rd_base=0))
+    if not host.msi(_DEVICE + 48, 0):
+        host.stuck = True
+
+
+_ = (high_half, low_half)

@@ -1,0 +1,54 @@
+"""The host side of a preset: which kernel the driver is.
+
+A preset is a version of the series, and a version of the series has a host driver (patch 5) as well as a hypervisor. What
+differs between the drivers are knobs like all others; here they become one row, which ``deprivilege`` and ``devices`` read.
+Neither has any other knowledge of versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from itsbox.hypervisor.host_tables import PRIVATE_STATE_PAGES
+
+__all__ = ["DriverVersion", "driver_version"]
+
+_HANDOVERS: Final = ("none", "locks", "switch")
+
+
+@dataclass(frozen=True, slots=True)
+class DriverVersion:
+    """A kernel, as far as its host side matters.
+
+    pkvm: it finds a hypervisor, and gives up its privileges with ``__pkvm_prot_finalize`` on each CPU.
+    handover: how far its part of the switch-over goes: ``none``, ``locks`` or ``switch``.
+    private_pages: pages of private state that it donates; more than one also makes their number an argument of the call.
+    itt_page_aligned: ITTs are whole pages (Android's commit 5ffdc1d8), because its hypervisor insists.
+    leaks_shadow_tables: on error, copies of level 1 are freed as single pages whatever their order (RFC, patch 5).
+    redistributors: it also hands the redistributors over.
+    """
+
+    pkvm: bool = True
+    handover: str = "switch"
+    private_pages: int = 2
+    itt_page_aligned: bool = False
+    leaks_shadow_tables: bool = False
+    redistributors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.handover not in _HANDOVERS:
+            raise ValueError(f"handover must be one of {', '.join(_HANDOVERS)}")
+
+
+def driver_version(knobs: Mapping[str, str]) -> DriverVersion:
+    """The driver that goes with a hardening; ``knobs`` has every knob's value."""
+    return DriverVersion(
+        pkvm=knobs["pkvm"] == "present",
+        handover=knobs["driver_handover"],
+        private_pages=PRIVATE_STATE_PAGES[knobs["private_state"]],
+        itt_page_aligned=knobs["driver_itt_alignment"] == "page",
+        leaks_shadow_tables=knobs["driver_table_free"] == "first_page",
+        redistributors=knobs["redistributors"] == "emulated",
+    )
