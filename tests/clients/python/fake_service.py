@@ -98,6 +98,10 @@ class FakeService:
         return {
             "id": id,
             "profile": "virt-gicv3",
+            "cpus": 4,
+            "ram_mib": 256,
+            "start": "bare",
+            "quirks": {},
             "phase": "trusted",
             "state": "running",
             "hardening": {"preset": "strict", "knobs": {}},
@@ -119,7 +123,7 @@ class FakeService:
         limit = int(params.get("limit", 2))
         page = ids[start : start + limit]
         cursor = page[-1] if start + limit < len(ids) else None
-        return httpx.Response(200, json={"sessions": [self.session(sid) for sid in page], "next_cursor": cursor})
+        return httpx.Response(200, json={"sessions": [self.session(sid) for sid in page], "next": cursor})
 
     def _batch(self, id: str, body: dict[str, Any]) -> httpx.Response:
         for index, op in enumerate(body["ops"]):

@@ -16,7 +16,7 @@ from itsbox_client.ops import Op
 from itsbox_client.results import BatchResult, OpResult
 from itsbox_client.wire import hex64, numbers, query
 
-__all__ = ["Call", "SessionPage"]
+__all__ = ["Call", "JournalPage", "SessionPage"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=OpResult)
@@ -38,6 +38,19 @@ class SessionPage(NamedTuple):
 
     sessions: tuple[SessionInfo, ...]
     cursor: str | None
+
+
+class JournalPage(NamedTuple):
+    """A page of a session's ops, as it began at ``snapshot`` or (None) at its start.
+
+    ``first`` is the number of the first op here, ``next`` the ``after`` of the next page, ``head`` the number of the newest op.
+    """
+
+    ops: tuple[Mapping[str, Any], ...]
+    first: int
+    next: int
+    head: int
+    snapshot: str | None
 
 
 def _nothing(_: Any) -> None:
@@ -100,7 +113,7 @@ def list_sessions(
     wanted = {f"metadata.{key}": value for key, value in metadata.items()}
 
     def read(answer: Any) -> SessionPage:
-        return SessionPage(tuple(SessionInfo.from_wire(item) for item in answer["sessions"]), answer["next_cursor"])
+        return SessionPage(tuple(SessionInfo.from_wire(item) for item in answer["sessions"]), answer["next"])
 
     params = query({"state": state, "limit": limit, "cursor": cursor}) | wanted
     return Call("GET", "/v1/sessions", read, params=params)
@@ -200,6 +213,15 @@ def violations(id: str) -> Call[tuple[Violation, ...]]:
 def event_page(id: str, after: int, types: Iterable[str] | None, limit: int | None = None) -> Call[dict[str, Any]]:
     """A page of the events behind ``after``, as it stands on the wire: ``StreamPosition.take`` reads it."""
     return Call("GET", _session(id, "events"), dict, params=query({"after": after, "types": types, "limit": limit}))
+
+
+def journal_page(id: str, after: int) -> Call[JournalPage]:
+    """A page of the ops that the service has kept of a session."""
+
+    def read(answer: Any) -> JournalPage:
+        return JournalPage(tuple(answer["ops"]), answer["first"], answer["next"], answer["head"], answer["snapshot"])
+
+    return Call("GET", _session(id, "journal"), read, params=query({"after": after}))
 
 
 # -------------------------------------------------------------------------------------------------- snapshots

@@ -54,9 +54,13 @@ class SessionInfo:
 
     id: str
     profile: str
+    cpus: int
+    ram_mib: int
     phase: str
     state: str
     hardening: Mapping[str, Any]
+    start: str
+    quirks: Mapping[str, Any]
     map: MemoryMap
     epoch: int
     seq: int
@@ -74,9 +78,13 @@ class SessionInfo:
         return cls(
             id=wire["id"],
             profile=wire["profile"],
+            cpus=wire["cpus"],
+            ram_mib=wire["ram_mib"],
             phase=wire["phase"],
             state=wire["state"],
             hardening=wire["hardening"],
+            start=wire["start"],
+            quirks=wire["quirks"],
             map=MemoryMap.from_wire(wire["map"]),
             epoch=wire["epoch"],
             seq=wire["seq"],

@@ -172,6 +172,18 @@ class DriverResult(OpResult):
         """What the call returned; addresses are ints."""
         return numbers(self.answer.get("result"))
 
+    @property
+    def error(self) -> str | None:
+        """The errno's name where the kernel failed, such as ``ENOSPC``."""
+        result = self.answer.get("result")
+        return result.get("error") if isinstance(result, Mapping) else None
+
+    @property
+    def timeouts(self) -> int:
+        """How many commands the driver gave up waiting for."""
+        result = self.answer.get("result")
+        return int(result.get("timeouts", 0)) if isinstance(result, Mapping) else 0
+
 
 @dataclass(frozen=True)
 class CommandResult:

@@ -13,7 +13,7 @@ from itsbox_client._async.events import follow, history
 from itsbox_client._async.its import AsyncIts
 from itsbox_client._async.registers import AsyncGicr, AsyncGits
 from itsbox_client.faces import DriverCalls, Hypercalls
-from itsbox_client.journal import Journal
+from itsbox_client.journal import Journal, Program
 from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, StreamItem, Violation
 from itsbox_client.ops import Op
 from itsbox_client.problems import ItsboxError
@@ -248,6 +248,20 @@ class AsyncSession:
         if follow_live:
             return follow(self._connection, self.id, position, idle_timeout, request_timeout)
         return history(self._connection, self.id, position, request_timeout)
+
+    async def service_journal(self, *, request_timeout: float | None = None) -> Program | None:
+        """Every op that the session was given by anybody since its start, as JSON objects.
+
+        None if that is not known any more: the oldest were dropped, or a snapshot was restored since.
+        """
+        program: list[Mapping[str, Any]] = []
+        while True:
+            page = await self._connection.call(endpoints.journal_page(self.id, len(program)), request_timeout)
+            if page.snapshot is not None or (page.ops and page.first != len(program) + 1):
+                return None
+            program += page.ops
+            if len(program) >= page.head or not page.ops:
+                return tuple(program)
 
     # --------------------------------------------------------------------------------------------- snapshots
 

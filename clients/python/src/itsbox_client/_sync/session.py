@@ -14,7 +14,7 @@ from itsbox_client._sync.events import follow, history
 from itsbox_client._sync.its import Its
 from itsbox_client._sync.registers import Gicr, Gits
 from itsbox_client.faces import DriverCalls, Hypercalls
-from itsbox_client.journal import Journal
+from itsbox_client.journal import Journal, Program
 from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, StreamItem, Violation
 from itsbox_client.ops import Op
 from itsbox_client.problems import ItsboxError
@@ -243,6 +243,20 @@ class Session:
         if follow_live:
             return follow(self._connection, self.id, position, idle_timeout, request_timeout)
         return history(self._connection, self.id, position, request_timeout)
+
+    def service_journal(self, *, request_timeout: float | None = None) -> Program | None:
+        """Every op that the session was given by anybody since its start, as JSON objects.
+
+        None if that is not known any more: the oldest were dropped, or a snapshot was restored since.
+        """
+        program: list[Mapping[str, Any]] = []
+        while True:
+            page = self._connection.call(endpoints.journal_page(self.id, len(program)), request_timeout)
+            if page.snapshot is not None or (page.ops and page.first != len(program) + 1):
+                return None
+            program += page.ops
+            if len(program) >= page.head or not page.ops:
+                return tuple(program)
 
     # --------------------------------------------------------------------------------------------- snapshots
 

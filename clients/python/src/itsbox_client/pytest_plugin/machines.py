@@ -41,13 +41,14 @@ class Loan:
     def new_findings(self) -> list[Finding]:
         """What the oracle objected to since the last time this was asked, one finding per bucket.
 
-        A violation that came about past this session object (another client, plain HTTP) has no program of its own; all that is
-        known to have been done stands for it.
+        A violation that came about past this session object (another client, plain HTTP) is in the service's journal only.
         """
         found = dict(self._journal.findings)
         with suppress(SessionNotFound):  # a test may end its machine; what it did through it is in the journal
             for violation in self.session.violations():
-                found.setdefault(violation.bucket, Finding(violation, tuple(self._journal.ops)))
+                if violation.bucket not in found:
+                    program = self.session.service_journal() or tuple(self._journal.ops)
+                    found[violation.bucket] = Finding(violation, program)
         new = [finding for bucket, finding in found.items() if bucket not in self._told]
         self._told |= found.keys()
         return new
