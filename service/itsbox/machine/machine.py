@@ -27,6 +27,7 @@ from itsbox.machine.canonical import canonical
 from itsbox.machine.config import STARTS
 from itsbox.machine.decoded import decoded_state
 from itsbox.machine.host_port import MachinePort
+from itsbox.machine.pages import page_runs
 from itsbox.machine.snapshot import Snapshot
 from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
 from itsbox.memory.ownership import Ownership
@@ -292,6 +293,10 @@ class Machine:
     def tables(self, kind: str, view: str) -> dict[str, Any]:
         """A table (``views.TABLE_KINDS``) as host, hw or diff sees it."""
         return views.tables(self, kind, view)
+
+    def pages(self, addr: int, length: int) -> list[dict[str, Any]]:
+        """Owner, state, pins and use of each page of a range, run-length encoded."""
+        return page_runs(self, addr, length)
 
     def physical(self, addr: int, length: int) -> bytes:
         """Bytes as they are in RAM, past stage 2; zeros where there is no RAM."""
