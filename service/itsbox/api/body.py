@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from itsbox.api.problems import InvalidRequest, Unacceptable, field_error, validation_problem
-from itsbox.ops import Ack, Load, MmioWrite, Op
+from itsbox.ops import Ack, Load, MmioWrite
 from itsbox.sessions.errors import CapExceeded
 from itsbox.sessions.limits import Limits
-from itsbox.sessions.session import Session
+from itsbox.sessions.session import Part, Session
 
 __all__ = ["BODY", "JSON", "PACKED", "check_ops", "content_type", "read_json", "receive_body"]
 
@@ -86,22 +86,25 @@ def no_body(request: Request) -> None:
         raise InvalidRequest([field_error((), "this request takes no body")])
 
 
-def check_ops(ops: Sequence[Op], session: Session, limits: Limits, *, batch: bool) -> None:
+def check_ops(parts: Sequence[Part], session: Session, limits: Limits, *, batch: bool) -> None:
     """What takes the machine to judge: a value wider than its access, a CPU that does not exist, loads too long together.
 
-    Raises 422 naming op and field, or 413. Nothing has run by then.
+    Raises 422 naming op and field (counting each part's restore as an op), or 413. Nothing has run by then.
     """
     errors: list[dict[str, Any]] = []
-    loaded = 0
+    loaded = first = 0
     cpus = session.machine.config.cpus
-    for index, op in enumerate(ops):
-        if isinstance(op, MmioWrite):
-            if op.value >> 8 * op.size:
-                errors.append(_op_error(index, batch, "value", f"does not fit {op.size} byte(s)"))
-        elif isinstance(op, Load):
-            loaded += op.length
-        elif isinstance(op, Ack) and op.cpu >= cpus:
-            errors.append(_op_error(index, batch, "cpu", f"must be between 0 and {cpus - 1}"))
+    for name, ops in parts:
+        first += name is not None
+        for index, op in enumerate(ops, first):
+            if isinstance(op, MmioWrite):
+                if op.value >> 8 * op.size:
+                    errors.append(_op_error(index, batch, "value", f"does not fit {op.size} byte(s)"))
+            elif isinstance(op, Load):
+                loaded += op.length
+            elif isinstance(op, Ack) and op.cpu >= cpus:
+                errors.append(_op_error(index, batch, "cpu", f"must be between 0 and {cpus - 1}"))
+        first += len(ops)
     if errors:
         raise InvalidRequest(errors)
     if loaded > limits.answer_bytes:

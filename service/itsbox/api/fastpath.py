@@ -58,7 +58,7 @@ class FastPath:
         try:
             session = self._host.find(sid)
             op = validate(body).to_op()
-            check_ops((op,), session, self._host.limits, batch=False)
+            check_ops(((None, (op,)),), session, self._host.limits, batch=False)
         except (SessionError, ValidationError):
             return None
         try:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import orjson
 from starlette.responses import Response
 
+from itsbox import ops
 from itsbox.machine.wire import outcome_json
-from itsbox.ops import Outcome
+from itsbox.ops import Op, Outcome
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.port import SnapshotRecord
 from itsbox.sessions.session import Result, Run, Session
 from itsbox.sessions.times import timestamp
 
-__all__ = ["json_response", "op_bytes", "result_json", "run_json", "session_json", "snapshot_json"]
+__all__ = ["json_response", "op_bytes", "op_json", "result_json", "run_json", "session_json", "snapshot_json"]
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -96,3 +97,22 @@ def snapshot_json(record: SnapshotRecord) -> dict[str, Any]:
         "step": record.step,
         "created_at": timestamp(record.taken_at),
     }
+
+
+def op_json(op: Op) -> dict[str, Any]:
+    """An op as ``POST .../ops`` takes it."""
+    return _OP_JSON[type(op)](op)
+
+
+_OP_JSON: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
+    ops.MmioRead: lambda o: {"op": "mmio_read", "addr": hex(o.addr), "size": o.size},
+    ops.MmioWrite: lambda o: {"op": "mmio_write", "addr": hex(o.addr), "size": o.size, "value": hex(o.value)},
+    ops.Load: lambda o: {"op": "load", "addr": hex(o.addr), "length": o.length},
+    ops.Store: lambda o: {"op": "store", "addr": hex(o.addr), "hex": o.data.hex()},
+    ops.Fill: lambda o: {"op": "fill", "addr": hex(o.addr), "length": o.length, "byte": o.byte},
+    ops.Hvc: lambda o: {"op": "hvc", "function": o.function, "args": [hex(arg) for arg in o.args]},
+    ops.Msi: lambda o: {"op": "msi", "device_id": o.device_id, "event_id": o.event_id},
+    ops.Ack: lambda o: {"op": "ack", "cpu": o.cpu},
+    ops.Clean: lambda o: {"op": "clean", "addr": hex(o.addr), "length": o.length},
+    ops.Drive: lambda o: {"op": "driver", "call": o.call, "args": o.args},
+}

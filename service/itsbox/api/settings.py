@@ -38,7 +38,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ITSBOX_", env_nested_delimiter="__", extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = Field(8321, ge=0, le=65535)
+    port: int = Field(default=8321, ge=0, le=65535)
     api_keys: Annotated[tuple[str, ...], NoDecode] = ()
     """Keys that a client may send as ``Authorization: Bearer``. None: everybody on loopback may do everything."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -46,9 +46,9 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages, beside the service's own, that may send requests and open streams."""
     limits: Limits = Limits()
-    receive_timeout_s: float = Field(20.0, gt=0)
+    receive_timeout_s: float = Field(default=20.0, gt=0)
     """Seconds that a request, head and body, may take to arrive."""
-    keep_alive_s: int = Field(5, ge=1)
+    keep_alive_s: int = Field(default=5, ge=1)
     fast_path: bool = True
     """Answer single ops without passing through the framework; the answers are the same bytes."""
 

@@ -24,7 +24,7 @@ from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, Sess
 from itsbox.sessions.feed import Feed
 from itsbox.sessions.ids import IdSource
 from itsbox.sessions.limits import Limits
-from itsbox.sessions.port import Engine, SnapshotRecord
+from itsbox.sessions.port import Engine, JournalPage, SnapshotRecord
 from itsbox.sessions.ring import EventRing
 
 __all__ = ["STOPS", "Part", "Result", "Run", "Session", "Totals"]
@@ -323,6 +323,18 @@ class Session:
             raise SnapshotNotFound(f"session {self.id} has no snapshot {snapshot_id}")
         return record
 
+    async def snapshots(self) -> Sequence[SnapshotRecord]:
+        """All snapshots of the session, oldest first."""
+        return await self._engine.snapshots.list(self.id)
+
+    async def forget_snapshot(self, snapshot_id: str) -> None:
+        """Drop a snapshot; nothing happens if it is not there."""
+        await self._engine.snapshots.delete(self.id, snapshot_id)
+
+    async def forget_snapshots(self) -> None:
+        """Drop all snapshots."""
+        await self._engine.snapshots.drop(self.id)
+
     def freeze(self) -> Snapshot:
         """The machine's snapshot; a failure of the model crashes the session."""
         try:
@@ -347,6 +359,10 @@ class Session:
         self.emit(events.SESSION_RESTORED, record.id, self.epoch, record.state_hash)
 
     # ---------------------------------------------------------------- history
+
+    async def journal(self, after: int, limit: int) -> JournalPage:
+        """Ops since the start or the last restore."""
+        return await self._engine.journal.read(self.id, after, limit)
 
     def emit(self, kind: EventType, *values: object) -> None:
         """Add an event of the session itself."""
