@@ -61,6 +61,7 @@ class ScriptedService:
         #: ids that answer 404 with this sentence
         self.ended: dict[str, str] = {}
         self.streams = 0
+        self._stopping = False
         self._sockets: set[WebSocket] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
@@ -76,6 +77,7 @@ class ScriptedService:
 
     def start(self, port: int = 0) -> None:
         """Listen; a restarted service takes its old port."""
+        self._stopping = False
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
@@ -97,7 +99,8 @@ class ScriptedService:
         """Be gone, with every connection."""
         assert self._server is not None
         assert self._thread is not None
-        self._server.force_exit = self._server.should_exit = True
+        self._stopping = True
+        self._server.should_exit = True
         self._thread.join(timeout=20)
         assert not self._thread.is_alive()
 
@@ -170,7 +173,7 @@ class ScriptedService:
             if after < floor:
                 await ws.send_text(json.dumps({"epoch": 1, "gap": {"from": after + 1, "to": floor}}))
                 after = floor
-            while sid in self.sessions:
+            while sid in self.sessions and not self._stopping:
                 known = self.events.get(sid, [])
                 start = max(0, after - (known[0]["seq"] - 1)) if known else 0
                 batch = known[start : start + self.frame]
@@ -179,7 +182,7 @@ class ScriptedService:
                     after = batch[-1]["seq"]
                 else:
                     await asyncio.sleep(0.02)
-            await ws.close(4404)
+            await ws.close(1012 if self._stopping else 4404)
         except (WebSocketDisconnect, RuntimeError):
             return  # the other side, or the test, has ended it
         finally:
