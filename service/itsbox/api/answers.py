@@ -25,7 +25,7 @@ __all__ = [
     "MmioWriteAnswer",
     "MsiAnswer",
     "OpAnswer",
-    "PagesAnswer",
+    "PageRun",
     "Physical",
     "Problem",
     "Queues",
@@ -308,8 +308,15 @@ class Queues(Answer):
     hw: dict[str, Any]
 
 
-class PagesAnswer(Open):
-    """Owner, state, pins and use of pages, run-length encoded."""
+class PageRun(Open):
+    """Pages in a row that are alike."""
+
+    addr: Hex64
+    pages: int
+    owner: str | None
+    state: str | None
+    pins: int
+    use: str | list[str] | None = Field(description="What the machine uses them for, if for anything.")
 
 
 class Physical(Answer):

@@ -40,6 +40,12 @@ _ROUTERS: Final = (
     service.router,
 )
 
+#: What routing means by a bare status.
+_DETAILS: Final = {
+    404: "there is nothing at this path; GET /openapi.json lists the paths there are",
+    405: "the path exists, but not with this method; the Allow header lists those it has",
+}
+
 _log = structlog.get_logger("itsbox.api")
 
 
@@ -131,7 +137,8 @@ def _parameter_message(item: Any) -> str:
 async def _on_status(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return problem_response(of_status(error.status_code, error.detail), request.url.path, error.headers)
+    detail = _DETAILS.get(error.status_code, error.detail)
+    return problem_response(of_status(error.status_code, detail), request.url.path, error.headers)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

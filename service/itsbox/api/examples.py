@@ -195,12 +195,10 @@ TABLE: Final = {
         }
     ],
 }
-PAGES: Final = {
-    "runs": [
-        {"addr": "0x40000000", "pages": 65024, "owner": "host", "state": "owned", "pins": 0, "use": None},
-        {"addr": "0x4fe00000", "pages": 256, "owner": "guest", "state": "owned", "pins": 0, "use": None},
-    ]
-}
+PAGES: Final = [
+    {"addr": "0x40000000", "pages": 65024, "owner": "host", "state": "OWNED", "pins": 0, "use": None},
+    {"addr": "0x4fe00000", "pages": 256, "owner": "guest", "state": "OWNED", "pins": 0, "use": None},
+]
 VIOLATION: Final = {
     "oracle": "DMA",
     "sentence": "The ITS wrote an interrupt translation entry into a page of the hypervisor.",

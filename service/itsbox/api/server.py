@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -58,7 +59,7 @@ def deadline_protocol(timeout_s: float, connections: int) -> type[HttpToolsProto
 
         def _late(self) -> None:
             self._deadline = None
-            if self.transport is not None and not self.transport.is_closing():
+            if not self.transport.is_closing():
                 self.transport.close()
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -136,12 +137,13 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(settings: Settings | None = None, announce: Any = None) -> None:
+def run(settings: Settings | None = None, announce: Callable[[str], None] | None = None) -> None:
     """Serve until interrupted. ``announce`` is called with the base URL once requests are accepted."""
     settings = settings or Settings()
     configure_logs()
     listener = bind(settings)
-    server = _Server(server_config(create_app(settings), settings), announce and (lambda: announce(url_of(listener))))
+    url = url_of(listener)
+    server = _Server(server_config(create_app(settings), settings), lambda: announce(url) if announce else None)
     try:
         server.run(sockets=[listener])
     finally:
@@ -151,14 +153,14 @@ def run(settings: Settings | None = None, announce: Any = None) -> None:
 class _Server(uvicorn.Server):
     """Says when it has started."""
 
-    def __init__(self, config: uvicorn.Config, started: Any = None) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_started = started
+        self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start accepting."""
         await super().startup(sockets)
-        if self.started and self._on_started:
+        if self.started:
             self._on_started()
 
 
@@ -168,7 +170,7 @@ class BackgroundServer:
     A context manager; ``url`` is its address, ``app`` the application.
     """
 
-    def __init__(self, settings: Settings | None = None, app: Any = None) -> None:
+    def __init__(self, settings: Settings | None = None, app: ASGIApp | None = None) -> None:
         self.settings = settings or Settings(port=0)
         self.app = app or create_app(self.settings)
         self._ready = threading.Event()
