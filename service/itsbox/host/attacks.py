@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from itsbox.arch.layout import Layout, Register
     from itsbox.hardware.profile import MemoryMap
     from itsbox.memory.interconnect import Interconnect
+    from itsbox.memory.ownership import Ownership
     from itsbox.ops import Op, Outcome
 
 __all__ = ["AttackEnds", "Box", "Driven", "HostileHost", "Step"]
@@ -67,6 +68,7 @@ class Box(Protocol):
     """A machine, as scenarios need it."""
 
     interconnect: Interconnect
+    ownership: Ownership
     driver: Driven
     violations: list[Any]
 
@@ -101,8 +103,8 @@ class Step(NamedTuple):
 class HostileHost:
     """A kernel turned hostile, on one machine.
 
-    known: what its driver knows; before: what it knew before the switch-over; write_offset: where in the queue the next command goes; refusals: reasons
-    met so far, each once, in order; stuck: the queue does not move any more, whatever is tried.
+    known: what its driver knows; before: what it knew before the switch-over; write_offset: where in the queue the next
+    command goes; refusals: reasons met so far, each once, in order; stuck: honest traffic does not pass any more.
     """
 
     box: Box
@@ -137,10 +139,10 @@ class HostileHost:
         outcome = self.box.apply(op)
         reason = getattr(outcome, "reason", None)
         if reason is not None:
-            self.refusals.setdefault(reason.value)
+            self.refusals[reason.value] = None
         for record in getattr(outcome, "commands", ()):
             if record[3] == Verdict.REFUSED and record[5] is not None:
-                self.refusals.setdefault(record[5].value)
+                self.refusals[record[5].value] = None
         self.steps.append(Step(self._why, op, _told(outcome)))
         if isinstance(outcome, Panicked):
             raise AttackEnds(outcome.reason.sentence)
@@ -343,6 +345,14 @@ class HostileHost:
         n, value = found
         base = self.known.its[0].basers[n].base or baser_address(value)
         return base + L1_ENTRY_SIZE * l1_index(ident, baser_page_size(value), value.entry_size + 1)
+
+    def cover(self, kind: int, ident: int) -> None:
+        """Make sure that a two-level table covers an id: add a zeroed level-2 page, as the driver would."""
+        slot = self.l1_slot(kind, ident)
+        raw = None if slot is None else self.load(slot, L1_ENTRY_SIZE)
+        if slot is not None and raw is not None and not any(raw):
+            page = self.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
+            self.store(slot, L1Entry.STRUCT.pack(*L1Entry(address=page, valid=1).encode()))
 
     def per_page(self, kind: int) -> int:
         """Entries in one level-2 page of the table of a type."""

@@ -112,11 +112,15 @@ def early_release(host: HostileHost) -> None:
     host.say("If the table's page was released when the command was read, it can be given away now.")
     host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
     given = host.give_away(page)
-    host.show("The page, given to the guest." if given else "The page, which could not be given away.", itt + 3 * _ITE_BYTES)
+    host.show(
+        "The page, given to the guest." if given else "The page, which could not be given away.", itt + 3 * _ITE_BYTES
+    )
     host.say("Enable the ITS: it carries the waiting commands out, in order.")
     host.enable(True)
     host.show("The page, after.", itt + 3 * _ITE_BYTES)
-    host.say("Under no hypervisor the page cannot change hands; the same attack takes a page that never was the host's.")
+    host.say(
+        "Under no hypervisor the page cannot change hands; the same attack takes a page that never was the host's."
+    )
     if not given and host.box.phase == "trusted":
         host.post(_map(_DEVICE + 25, host.guest_page(2)), _event(_DEVICE + 25, 3), _unmap(_DEVICE + 25))
 
@@ -147,7 +151,9 @@ def foreign_release(host: HostileHost) -> None:
     host.say("The other device is still mapped: map an event of it.")
     host.post(_event(_DEVICE + 40, 2))
     host.show("The table of the device that lives on.", victim + 2 * _ITE_BYTES)
-    host.say("Map the first device again, over a page that both share, and unmap it: is the page still held for the other?")
+    host.say(
+        "Map the first device again, over a page that both share, and unmap it: is the page still held for the other?"
+    )
     shared = _own_itt(host, _DEVICE + 42)
     host.post(_map(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT), _unmap(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT))
     host.hvc("__pkvm_host_unshare_hyp", shared >> PAGE_SHIFT)

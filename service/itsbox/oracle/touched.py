@@ -1,0 +1,56 @@
+"""What one op touched: the only things that the invariants are evaluated on afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from itsbox.oracle.pages import PageState
+    from itsbox.oracle.view import Command
+    from itsbox.oracle.world import Key
+
+__all__ = ["Touched"]
+
+
+@dataclass(slots=True)
+class Touched:
+    """Collected while an op runs, cleared when it has been judged.
+
+    pages: frame -> its state before the op, for every page whose ownership, sharing or pins changed; extents: keys of the
+    ITTs, VPTs, tables that hardware began to use, with the command that did it; l1: (ITS, table, slot) of the hardware's level-1 entries that the hypervisor
+    wrote; l1_outside: addresses of hypervisor writes behind the end of a level 1; swapped: host slots whose content changed
+    between two reads of one trap; hyp_reads, raced: for that purpose, what the hypervisor read and the host then wrote;
+    redistributors: CPUs whose LPI tables or EnableLPIs changed; nodes: ITSs whose registers changed; host_walks: addresses
+    of entries that a device's write was translated with although the host can edit them.
+    """
+
+    pages: dict[int, PageState] = field(default_factory=dict)
+    extents: dict[Key, Command | None] = field(default_factory=dict)
+    l1: dict[tuple[int, int, int], None] = field(default_factory=dict)
+    swapped: list[tuple[int, int]] = field(default_factory=list)
+    hyp_reads: list[tuple[int, int]] = field(default_factory=list)
+    raced: list[tuple[int, int]] = field(default_factory=list)
+    redistributors: dict[int, None] = field(default_factory=dict)
+    nodes: dict[int, None] = field(default_factory=dict)
+    host_walks: list[int] = field(default_factory=list)
+
+    def any(self) -> bool:
+        """Whether there is anything to judge."""
+        return bool(
+            self.pages
+            or self.extents
+            or self.l1
+            or self.nodes
+            or self.redistributors
+            or self.swapped
+            or self.host_walks
+        )
+
+    def clear(self) -> None:
+        """Forget everything: the next op begins."""
+        for part in (
+            self.pages, self.extents, self.l1, self.swapped, self.hyp_reads, self.raced, self.redistributors, self.nodes,
+            self.host_walks,
+        ):  # fmt: skip
+            part.clear()

@@ -1,0 +1,82 @@
+"""The oracle's view of the concrete machine: pure reads of what hardware is and of who owns which page.
+
+``View`` is a port. On-line it is ``abstraction.MachineView``; off-line it is rebuilt from a log (``checker``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from itsbox.oracle.pages import Pages
+
+__all__ = ["Command", "Gicr", "Node", "TableRegister", "View"]
+
+Command = tuple[int, "str | None", tuple[int, int, int, int]]
+"""(slot, name, words) of the command that an ITS is carrying out."""
+
+
+class TableRegister(NamedTuple):
+    """GITS_BASER<n>, taken apart: type, address and bytes of level 1 or the flat table, and what hardware makes of them."""
+
+    type: int
+    valid: bool
+    indirect: bool
+    addr: int
+    length: int
+    page_bytes: int
+    entry_bytes: int
+
+
+class Node(NamedTuple):
+    """Registers of an ITS: GITS_CTLR.Enabled, GITS_CBASER and GITS_BASER<n> as hardware has them."""
+
+    enabled: bool
+    cbaser: int
+    baser: tuple[int, ...]
+
+
+class Gicr(NamedTuple):
+    """LPI registers of a redistributor."""
+
+    enable_lpis: bool
+    propbaser: int
+    pendbaser: int
+
+
+class View(Protocol):
+    """What the oracle may ask about the machine.
+
+    pages: ownership; pta: RDbase is an address; vmapp_v41: VMAPP has its GICv4.1 layout; ite_bytes: size of an ITE; id_bits:
+    INTID bits minus one; in_msi: a device's write to GITS_TRANSLATER is being translated.
+    """
+
+    pages: Pages
+    pta: bool
+    vmapp_v41: bool
+    ite_bytes: int
+    id_bits: int
+    in_msi: bool
+
+    def phase(self) -> str:
+        """trusted, deprivileging or deprivileged."""
+
+    def executing(self) -> tuple[int, Command | None]:
+        """(ITS, command) that is being carried out; the command is None when there is none."""
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Every ITS."""
+
+    def registers_moved(self) -> bool:
+        """Whether a register that says what memory hardware uses changed since this was last asked."""
+
+    def gicrs(self) -> tuple[Gicr, ...]:
+        """Every redistributor."""
+
+    def is_redistributor(self, addr: int) -> bool:
+        """Whether an address is the RD frame of a redistributor."""
+
+    def guards_redistributors(self) -> bool:
+        """Whether the redistributors' frames are the hypervisor's."""
+
+    def word(self, addr: int) -> int | None:
+        """Eight bytes of memory as hardware sees them, or None where nothing answers."""
