@@ -45,6 +45,7 @@ from itsbox.arch.its_tables import (
 )
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.arch.values import is_lpi
+from itsbox.arch.words import with_high_half
 from itsbox.events import COMMAND_ERROR, COMMAND_EXECUTED
 from itsbox.hardware.its_execute import PHYSICAL, translate
 from itsbox.hardware.its_lookup import EMPTY, Table
@@ -211,6 +212,10 @@ class Its:
             self.creadr -= GITS_CREADR.decode(self.creadr).stalled
         self.process_queue()
 
+    def set_cwriter_high(self, half: int) -> None:
+        """Write the upper half of GITS_CWRITER, all of it reserved."""
+        self.cwriter = with_high_half(self.cwriter, half)
+
     def set_creadr(self, value: int) -> None:
         """Write GITS_CREADR, where the profile lets software do that."""
         if self.profile.creadr_writable:
@@ -360,6 +365,8 @@ _ROWS.row64(GITS_TYPER.OFFSET, lambda its: its.profile.its_typer)
 _ROWS.row32(GITS_MPIDR.OFFSET, lambda its: its.profile.its_mpidr)
 _ROWS.row64(GITS_CBASER.OFFSET, lambda its: its.cbaser, Its.set_cbaser)
 _ROWS.row64(GITS_CWRITER.OFFSET, lambda its: its.cwriter, Its.set_cwriter)
+# The upper half holds no pointer: a write to it alone brings no command and retries none.
+_ROWS.writes[GITS_CWRITER.OFFSET + 4, 4] = Its.set_cwriter_high
 _ROWS.row64(GITS_CREADR.OFFSET, lambda its: its.creadr, Its.set_creadr)
 for _n, _offset in GITS_BASER.elements():
     _baser_row(_n, _offset)

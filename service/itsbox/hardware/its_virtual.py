@@ -77,7 +77,9 @@ def invalidate_virtual(its: Its, ite: ITE) -> Cause | None:
     if not its.profile.virtual:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
-    return vte if isinstance(vte, Cause) else None
+    if isinstance(vte, Cause):
+        return vte
+    return None if _is_vlpi(its, ite.intid, vte) else Cause.ITE_INVALID
 
 
 def vmapp(its: Its, c: VMAPP) -> Cause | None:
@@ -164,6 +166,8 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
     vte = lookup_vpe(its, c.vpe_id)
     if isinstance(vte, Cause):
         return vte
+    if vte.rd_base >= len(its.redistributors):
+        return Cause.PROCNUM_OOR
     return store_entry(its, its.vpe_table, c.vpe_id, vte.replace(rd_base=target).encode()[0], Why.VTE)
 
 

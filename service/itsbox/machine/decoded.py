@@ -40,7 +40,7 @@ def decoded_state(machine: Machine) -> dict[str, Any]:
     vpending = {
         vpe["vpt"]: bits
         for vpe in vpes.values()
-        if (bits := _bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(vpe["vptsize"])))
+        if (bits := _bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(id_bits)))
     }
     return {
         "devices": devices,
