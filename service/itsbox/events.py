@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, TypeAlias
 
-__all__ = ["EVENT_TYPES", "Event", "EventLog", "EventType", "render"]
+__all__ = ["EVENT_TYPES", "Event", "EventLog", "EventType", "markdown", "render"]
 
 # How a field's value is shown on the wire.
 HEX: Final = "hex"  # unsigned 64-bit value or address: "0x..." string
@@ -142,3 +142,22 @@ def render(event: Event) -> dict[str, Any]:
     kind: EventType = event[0]
     data = {name: _show(shape, value) for (name, shape), value in zip(kind.fields, event[2:], strict=True)}
     return {"step": event[1], "type": kind.name, "data": data}
+
+
+def markdown() -> str:
+    """``docs/reference/events.md``: every event with its fields."""
+    lines = [
+        "# Events",
+        "",
+        "<!-- generated from service/itsbox/events.py -->",
+        "",
+        'An event is `{"seq", "step", "type", "data"}`. `seq` counts from 1 without holes, in the session; `step` is the op',
+        "during which it happened. Kinds of value: `hex` is a `0x...` string, `words` four of them, `reason` and `error` the",
+        "name of one, `data` is what the event's own text says; every value may be null where there is none.",
+        "",
+    ]
+    for kind in EVENT_TYPES.values():
+        lines += [f"## `{kind.name}`", "", kind.doc, "", "| field | kind |", "| --- | --- |"]
+        lines += [f"| `{name}` | {shape} |" for name, shape in kind.fields]
+        lines.append("")
+    return "\n".join(lines[:-1]) + "\n"
