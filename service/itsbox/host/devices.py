@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from itsbox.arch.its_commands import CLEAR, DISCARD, INT, INV, MAPD, MAPTI, MOVI, SYNC
+from itsbox.arch.its_commands import CLEAR, DISCARD, INT, INV, MAPD, MAPTI, MOVI, SYNC, VSYNC
 from itsbox.arch.its_registers import GITS_TYPER, TABLE_DEVICES, ite_bytes
 from itsbox.arch.its_tables import ITT_ALIGNMENT
 from itsbox.arch.smccc import Errno
@@ -24,8 +24,8 @@ from itsbox.host.state import Event, ItsDevice, ItsNode
 from itsbox.host.tables import ensure_entry
 
 __all__ = [
-    "clear", "create_device", "discard", "free_device", "map_event", "mask", "move_event", "pick_cpu", "retrigger",
-    "routed_to", "sync",
+    "clear", "create_device", "discard", "free_device", "invalidate", "map_event", "mask", "move_event", "pick_cpu",
+    "retrigger", "routed_to", "sync",
 ]  # fmt: skip
 
 _MIN_ITES: Final = 2
@@ -35,6 +35,11 @@ _MIN_ITES: Final = 2
 def sync(its: ItsNode, cpu: int) -> SYNC:
     """SYNC for the collection of a CPU."""
     return SYNC(rd_base=its.collections[cpu])
+
+
+def completion(its: ItsNode, event: Event) -> SYNC | VSYNC:
+    """What waits for INT, CLEAR or INV of an event: it depends on whom the event goes to."""
+    return sync(its, event.cpu) if event.vpe is None else VSYNC(vpe_id=event.vpe)
 
 
 def create_device(kernel: Kernel, its: ItsNode, device_id: int, vectors: int, *, with_lpis: bool = True) -> ItsDevice:
@@ -113,25 +118,34 @@ def discard(kernel: Kernel, its: ItsNode, device: ItsDevice, event_id: int) -> N
 
 def mask(kernel: Kernel, its: ItsNode, device: ItsDevice, event_id: int, *, enable: bool) -> None:
     """Mask or, with ``enable``, unmask: change the configuration byte and have it read again (lpi_update_config)."""
-    event = device.events[event_id]
-    write_config(kernel, kernel.state.property_table, event.lpi, enable=enable)
-    event.enabled = enable
-    if kernel.state.direct_lpi:
-        invalidate_directly(kernel, event.cpu, event.lpi)
+    state, event = kernel.state, device.events[event_id]
+    if event.virtual_intid is None:
+        write_config(kernel, state.property_table, event.lpi, enable=enable)
     else:
-        post(kernel, its, INV(device_id=device.device_id, event_id=event_id), sync(its, event.cpu))
+        write_config(kernel, state.virtual_property_table, event.virtual_intid, enable=enable)
+    event.enabled = enable
+    invalidate(kernel, its, device, event_id)
+
+
+def invalidate(kernel: Kernel, its: ItsNode, device: ItsDevice, event_id: int) -> None:
+    """Have the configuration of an event's interrupt read again: at the redistributor if that can be, else by INV."""
+    event = device.events[event_id]
+    if kernel.state.direct_lpi and (event.vpe is None or kernel.state.has_rvpeid):
+        invalidate_directly(kernel, event)
+    else:
+        post(kernel, its, INV(device_id=device.device_id, event_id=event_id), completion(its, event))
 
 
 def retrigger(kernel: Kernel, its: ItsNode, device: ItsDevice, event_id: int) -> None:
     """Make an event's interrupt pending by software (its_irq_retrigger)."""
     command = INT(device_id=device.device_id, event_id=event_id)
-    post(kernel, its, command, sync(its, device.events[event_id].cpu))
+    post(kernel, its, command, completion(its, device.events[event_id]))
 
 
 def clear(kernel: Kernel, its: ItsNode, device: ItsDevice, event_id: int) -> None:
     """Clear an event's pending interrupt (its_irq_set_irqchip_state)."""
     command = CLEAR(device_id=device.device_id, event_id=event_id)
-    post(kernel, its, command, sync(its, device.events[event_id].cpu))
+    post(kernel, its, command, completion(its, device.events[event_id]))
 
 
 def pick_cpu(kernel: Kernel, its: ItsNode) -> int:

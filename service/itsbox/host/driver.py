@@ -12,7 +12,8 @@ from typing import Any
 
 from itsbox.arch.smccc import Errno
 from itsbox.hardware.ports import HostPort
-from itsbox.host.calls import CALLS, Call, arguments
+from itsbox.host.arguments import Call, arguments
+from itsbox.host.calls import CALLS
 from itsbox.host.errors import DriverCallError, KernelError
 from itsbox.host.kernel import Kernel, Platform
 from itsbox.host.state import DriverState, plain, restored

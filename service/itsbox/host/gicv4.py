@@ -13,10 +13,10 @@ from itsbox.arch.smccc import Errno
 from itsbox.host.devices import create_device
 from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
-from itsbox.host.state import ItsNode
+from itsbox.host.state import ItsDevice, ItsNode
 from itsbox.host.vpe_tables import program_vpe_table
 
-__all__ = ["clear_residency", "init_gicv4", "init_vlpi_frame", "its_number", "proxy_its"]
+__all__ = ["clear_residency", "init_gicv4", "init_vlpi_frame", "its_number", "proxy_device"]
 
 _MAX_ITS_NUMBERS: Final = 16
 
@@ -57,7 +57,7 @@ def init_gicv4(kernel: Kernel) -> None:
     if state.direct_lpi:
         kernel.port.print("ITS: Using DirectLPI for VPE invalidation")
     else:
-        its = proxy_its(kernel)
+        its = state.its[0]
         device_id = (2 << GITS_TYPER.decode(its.typer).devbits) - 1
         try:
             proxy = create_device(kernel, its, device_id, len(state.cpus), with_lpis=False)
@@ -71,9 +71,16 @@ def init_gicv4(kernel: Kernel) -> None:
     kernel.port.print("ITS: Enabling GICv4 support")
 
 
-def proxy_its(kernel: Kernel) -> ItsNode:
-    """The ITS that the proxy device is on: any would do, Linux takes the first."""
-    return kernel.state.its[0]
+def proxy_device(kernel: Kernel) -> tuple[ItsNode, ItsDevice]:
+    """The proxy device and its ITS: any ITS would do, Linux takes the first.
+
+    Raises:
+        KernelError: ENODEV, there is none.
+    """
+    if kernel.state.proxy is None:
+        raise KernelError(Errno.ENODEV, "there is no GICv4 proxy device")
+    its = kernel.state.its[0]
+    return its, its.devices[kernel.state.proxy]
 
 
 def init_vlpi_frame(kernel: Kernel, cpu: int) -> None:
@@ -97,7 +104,14 @@ def init_vlpi_frame(kernel: Kernel, cpu: int) -> None:
 
 def clear_residency(kernel: Kernel, rd_base: int) -> GICR_VPENDBASER:
     """Make no vPE resident on GICv4.0, and wait for its pending table to be clean (its_clear_vpend_valid)."""
-    kernel.write(rd_base, kernel.read(rd_base, GICR_VPENDBASER).replace(valid=0))
-    if not kernel.poll(lambda: not kernel.read(rd_base, GICR_VPENDBASER).dirty):
+    value = kernel.read(rd_base, GICR_VPENDBASER)
+    kernel.write(rd_base, value.replace(valid=0))
+
+    def is_clean() -> bool:
+        nonlocal value
+        value = kernel.read(rd_base, GICR_VPENDBASER)
+        return not value.dirty
+
+    if not kernel.poll(is_clean):
         kernel.port.print("ITS virtual pending table not cleaning")
-    return kernel.read(rd_base, GICR_VPENDBASER)
+    return value

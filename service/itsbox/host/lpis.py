@@ -10,6 +10,7 @@ from itsbox.arch.smccc import Errno
 from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
 from itsbox.host.ranges import take
+from itsbox.host.state import Event
 
 __all__ = ["alloc_lpis", "invalidate_directly", "write_config"]
 
@@ -40,8 +41,13 @@ def write_config(kernel: Kernel, table: int, lpi: int, *, enable: bool) -> None:
         kernel.port.clean(addr, _ONE_BYTE)
 
 
-def invalidate_directly(kernel: Kernel, cpu: int, lpi: int) -> None:
-    """Make a redistributor read an LPI's byte again, without the ITS (direct_lpi_inv)."""
+def invalidate_directly(kernel: Kernel, event: Event) -> None:
+    """Make a redistributor read an event's configuration again, without the ITS (direct_lpi_inv)."""
+    if event.vpe is None or event.virtual_intid is None:
+        cpu, value = event.cpu, GICR_INVLPIR(intid=event.lpi, vpe_id=0, v=0)
+    else:
+        cpu = kernel.state.vpes[event.vpe].cpu
+        value = GICR_INVLPIR(intid=event.virtual_intid, vpe_id=event.vpe, v=1)
     rd_base = kernel.state.cpus[cpu].rd_base
-    kernel.write(rd_base, GICR_INVLPIR(intid=lpi, vpe_id=0, v=0))
+    kernel.write(rd_base, value)
     kernel.poll(lambda: not kernel.read(rd_base, GICR_SYNCR).busy)

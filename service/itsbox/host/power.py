@@ -11,6 +11,7 @@ from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
 from itsbox.host.probe import bring_up, force_quiescent, map_collection
 from itsbox.host.state import ItsNode
+from itsbox.host.vpes import deschedule, move_vpe
 
 __all__ = ["offline", "online", "resume", "suspend"]
 
@@ -75,7 +76,7 @@ def _restore(kernel: Kernel, its: ItsNode) -> None:
 
 
 def offline(kernel: Kernel, cpu: int) -> dict[str, Any]:
-    """Take a CPU offline: its events move to the others (irq_migrate_all_off_this_cpu). LPIs stay on there.
+    """Take a CPU offline: its events and vPEs move to the others (irq_migrate_all_off_this_cpu). LPIs stay on there.
 
     Raises:
         KernelError: EBUSY, the last CPU; EINVAL, it is offline already or no other takes LPIs.
@@ -95,6 +96,11 @@ def offline(kernel: Kernel, cpu: int) -> dict[str, Any]:
             raise
         move_event(kernel, its, device, event_id, to)
         moved.append({"device_id": device.device_id, "event_id": event_id, "cpu": to})
+    for vpe in kernel.state.vpes.values():
+        if vpe.cpu == cpu:
+            if vpe.resident:
+                deschedule(kernel, vpe, ring=True)
+            move_vpe(kernel, vpe, pick_cpu(kernel, kernel.state.its[0]))
     kernel.port.print(f"psci: CPU{cpu} killed (polled 0 ms)")
     return {"cpu": cpu, "online": False, "moved": moved}
 

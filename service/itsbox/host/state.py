@@ -73,7 +73,7 @@ class Baser:
 class Event:
     """An event of a device: the LPI that it raises, the CPU it is routed to, and whether it is unmasked.
 
-    ``vpe`` and ``virtual_intid`` while it is forwarded to a guest, else None.
+    vpe, virtual_intid: while it is forwarded to a guest, else None.
     """
 
     lpi: int
@@ -128,7 +128,7 @@ class Cpu:
     """A CPU and its redistributor.
 
     rd_base: address of the RD frame. lpis_ready: the kernel has set up LPIs here (RD_LOCAL_LPI_ENABLED); vlpis_ready: and
-    the virtual LPI frame. lpi_count: LPIs routed here, for picking the least loaded CPU. resident: the vPEID that is.
+    the virtual LPI frame. lpi_count: LPIs routed here, for picking the least loaded CPU.
     vpe_table: address of a vPE table that the redistributors do not share with an ITS, or 0; vpe_table_value: the
     GICR_VPROPBASER that says so.
     """
@@ -140,7 +140,6 @@ class Cpu:
     lpis_ready: bool = False
     lpi_count: int = 0
     vlpis_ready: bool = False
-    resident: int | None = None
     vpe_table: int = 0
     vpe_table_value: int = 0
 
@@ -149,19 +148,20 @@ class Cpu:
 class Vpe:
     """A virtual PE (struct its_vpe).
 
-    cpu: the redistributor it is mapped to. proxy_event: its event of the proxy device, or None. mapped: per ITS index.
-    vlpis: how many vLPIs each ITS has for it.
+    cpu: the CPU whose redistributor it is mapped to. vpt: address of its pending table. doorbell: the LPI that says that it
+    has something to do; proxy_slot: the event of the proxy device that the doorbell has, or None.
+    vlpis: how many events each ITS forwards to it; mapped: whether each ITS knows it (VMAPP). Both by place of the ITS.
     """
 
     vpe_id: int
     cpu: int
     vpt: int
-    property_table: int
     doorbell: int
-    proxy_event: int | None = None
-    resident: bool = False
     doorbell_enabled: bool = False
+    proxy_slot: int | None = None
+    resident: bool = False
     vlpis: dict[int, int] = field(default_factory=dict, metadata=_NUMBERS)
+    mapped: dict[int, bool] = field(default_factory=dict, metadata=_NUMBERS)
 
 
 @dataclass(slots=True)
@@ -170,7 +170,8 @@ class DriverState:
 
     phase: what the driver has done so far: ``reset``, ``probed``, ``deprivileged``; suspended: between suspend and resume.
     pages, itt_pool, lpis: free memory and numbers. id_bits: INTID bits (not minus one). proxy: DeviceID of the vPE proxy
-    device, which is on the first ITS, or None.
+    device, which is on the first ITS, or None; proxy_slots: which vPE has each of its events; next_victim: the event that
+    is taken next. virtual_property_table: the configuration table that all vPEs, being one guest's, share.
     Invariant: no two live objects share memory; ``lpis`` holds exactly the LPIs that no device and no vPE owns.
     """
 
@@ -190,4 +191,7 @@ class DriverState:
     cpus: list[Cpu] = field(default_factory=list, metadata=_many(Cpu))
     proxy: int | None = None
     vpes: dict[int, Vpe] = field(default_factory=dict, metadata=_keyed(Vpe))
+    virtual_property_table: int = 0
+    proxy_slots: dict[int, int] = field(default_factory=dict, metadata=_NUMBERS)
+    next_victim: int = 0
     vmovp_sequence: int = 0
