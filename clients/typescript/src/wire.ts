@@ -1,62 +1,29 @@
-// The answers of design section 5 that clients work with. The routes themselves are typed by schema.d.ts; these are
-// the shapes inside, where a route's schema leaves them open (decoded machine state).
+// Names for the schemas of openapi/openapi.json, and the shapes that those leave open (decoded machine state, outcomes).
 
-export interface MemoryMap {
-  gicd: string;
-  its: string;
-  translater: string;
-  gicr: string;
-  gicr_stride: string;
-  ram: string;
-  ram_bytes: string;
-  hyp: string;
-  hyp_bytes: string;
-  guest: string;
-  guest_bytes: string;
-}
+import type { components } from "./schema";
 
-export interface Session {
-  id: string;
-  profile: string;
-  phase: string;
-  state: string;
-  hardening: { preset: string; knobs: Record<string, unknown> };
-  map: MemoryMap;
-  epoch: number;
-  seq: number;
-  step: number;
-  /** null once the machine has crashed */
-  state_hash: string | null;
-  cpus: number;
-  ram_mib: number;
-  start: string;
-  error_policy: string;
-  quirks: Record<string, unknown>;
-  oracle: string;
-  metadata: Record<string, unknown>;
-  created_at: string;
-  expires_at: string;
-  [more: string]: unknown;
-}
+type Schemas = components["schemas"];
 
-export interface SessionPage {
-  sessions: Session[];
-  next_cursor?: string | null;
-}
+export type MemoryMap = Schemas["MemoryMap"];
+export type Session = Schemas["SessionInfo"];
+export type SessionPage = Schemas["SessionList"];
+export type Snapshot = Schemas["SnapshotInfo"];
+export type Restored = Schemas["Restored"];
+export type Register = Schemas["Register"];
+export type PageRun = Schemas["PageRun"];
+export type EventPage = Schemas["EventPage"];
+export type TableKind = "device" | "collection" | "vpe";
+/** Profiles and quirks are names: a client passes on what it was told, and the service judges. */
+export type CreateSession = Omit<Schemas["CreateSession"], "profile" | "quirks"> & { profile?: string; quirks?: Record<string, unknown> };
+export type PatchSession = Schemas["PatchSession"];
 
 export interface Op {
   op: string;
   [field: string]: unknown;
 }
 
-/** A piece of a session's journal: ops `first`, `first` + 1, ... of `head`; `origin` is the snapshot it starts from. */
-export interface JournalPage {
-  ops: Op[];
-  next: number;
-  first?: number;
-  head?: number;
-  origin?: string | null;
-}
+/** A piece of a session's journal; `snapshot` is what it starts from, null for the machine as it was made. */
+export type JournalPage = Omit<Schemas["JournalPage"], "ops"> & { ops: Op[] };
 
 export interface Violation {
   oracle: string;

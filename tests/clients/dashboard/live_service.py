@@ -52,7 +52,11 @@ class LiveService:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self._process.terminate()
-        self._process.wait(timeout=20)
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
         assert self._process.stdout is not None
         self._process.stdout.close()
 

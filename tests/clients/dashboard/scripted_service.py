@@ -144,7 +144,7 @@ class ScriptedService:
         return JSONResponse(problem, 404, media_type="application/problem+json")
 
     async def _list(self, request: Request) -> Response:
-        return JSONResponse({"sessions": list(self.sessions.values()), "next_cursor": None})
+        return JSONResponse({"sessions": list(self.sessions.values()), "next": None})
 
     async def _one(self, request: Request) -> Response:
         sid = request.path_params["sid"]

@@ -17,7 +17,7 @@ export async function loadArch(): Promise<void> {
   if (asked) return;
   asked = true;
   try {
-    const answer = (await client.must(client.http.GET("/v1/arch", {} as never))) as Record<string, unknown>;
+    const answer = await client.arch();
     arch.value = { commands: commandLayouts(answer), reasons: reasonsOf(answer.reasons), loaded: true };
   } catch {
     asked = false; // words stay words; the next page that wants them asks again

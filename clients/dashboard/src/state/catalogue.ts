@@ -45,15 +45,15 @@ export function loadCatalogue(): Promise<void> {
 
 async function load(): Promise<void> {
   let error: Error | null = null;
-  const ask = async (path: string): Promise<unknown> => {
+  const ask = async (call: Promise<unknown>): Promise<unknown> => {
     try {
-      return await client.must(client.http.GET(path as never, {} as never));
+      return await call;
     } catch (problem) {
       error = problem as Error;
       return {};
     }
   };
-  const [profiles, hardening, scenarios] = await Promise.all([ask("/v1/profiles"), ask("/v1/hardening"), ask("/v1/scenarios")]);
+  const [profiles, hardening, scenarios] = await Promise.all([ask(client.profiles()), ask(client.hardening()), ask(client.scenarios())]);
   catalogue.value = {
     profiles: named(profiles, "profiles").map(({ name, row }) => ({ name, doc: doc(row) })),
     presets: named(hardening, "presets").map(({ name, row }) => ({ name, doc: doc(row), knobs: bag(row.knobs) })),

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal, type Signal } from "@preact/signals";
+import type { ItsboxClient } from "itsbox-client";
 import { client } from "./api";
 import type { SessionModel } from "./session";
 
@@ -13,10 +14,14 @@ export interface Look<T> {
 /** Live views are asked for again at most this often, one request at a time. */
 export const REFRESH_MS = 500;
 
-/** The answer of one of the session's routes at the moment shown; asked for again when the machine has moved. */
-export function useLook<T>(model: SessionModel, route: string, query: Record<string, string> = {}): Signal<Look<T>> {
+export type Ask<T> = (client: ItsboxClient, session: string, signal: AbortSignal) => Promise<T>;
+
+/**
+ * The answer of one of the session's routes at the moment shown; asked for again when the machine has moved. `asked` names the
+ * question: another name is another question.
+ */
+export function useLook<T>(model: SessionModel, asked: string, ask: Ask<T>): Signal<Look<T>> {
   const look = useSignal<Look<T>>({ data: null, error: null, stale: true });
-  const asked = `${route}?${new URLSearchParams(query)}`;
   const moment = model.moment.value;
   const subject = model.subject.value;
   const busy = useRef<{ key: string; timer: number; abort: AbortController | null }>({ key: "", timer: 0, abort: null });
@@ -31,17 +36,12 @@ export function useLook<T>(model: SessionModel, route: string, query: Record<str
       look.value = { ...look.peek(), stale: true };
     }
     if (subject === null || state.timer) return;
-    const ask = async (): Promise<void> => {
+    const refresh = async (): Promise<void> => {
       const abort = new AbortController();
       state.abort = abort;
       const before = model.moment.peek();
       try {
-        const data = (await client.must(
-          client.http.GET(`/v1/sessions/{session_id}/${route}` as never, {
-            params: { path: { session_id: subject }, query },
-            signal: abort.signal,
-          } as never),
-        )) as T;
+        const data = await ask(client, subject, abort.signal);
         if (state.abort === abort) look.value = { data, error: null, stale: false };
       } catch (error) {
         if (state.abort === abort) look.value = { data: look.peek().data, error: error as Error, stale: true };
@@ -49,11 +49,11 @@ export function useLook<T>(model: SessionModel, route: string, query: Record<str
       if (state.abort !== abort) return;
       state.timer = setTimeout(() => {
         state.timer = 0;
-        if (model.moment.peek() !== before) void ask();
+        if (model.moment.peek() !== before) void refresh();
       }, REFRESH_MS) as unknown as number;
     };
     state.timer = -1; // taken: the request itself sets the pause after it
-    void ask();
+    void refresh();
   }, [subject, asked, moment]);
   useEffect(
     () => () => {

@@ -1,4 +1,4 @@
-import { ProblemError, type BatchAnswer, type JournalPage, type Op, type Session, type SessionEvent } from "itsbox-client";
+import { ProblemError, type JournalPage, type Op, type Session, type SessionEvent } from "itsbox-client";
 import { client } from "./api";
 
 /** Metadata key of a replica: whose past it shows. */
@@ -71,11 +71,11 @@ export class Replica {
     await this.busy;
     const session = this.session;
     this.forget();
-    if (session) await del(session).catch(() => undefined); // it ends idle in any case
+    if (session) await client.kill(session).catch(() => undefined); // it ends idle in any case
   }
 
   private onHide = (): void => {
-    if (this.session) void del(this.session, true).catch(() => undefined);
+    if (this.session) void client.kill(this.session, true).catch(() => undefined);
     this.forget();
   };
 
@@ -92,16 +92,14 @@ export class Replica {
     const from = this.step;
     while (this.step < target && current()) {
       tell({ state: "building", done: this.step - from, total: target - from });
-      const page = await get<JournalPage>(this.original, "journal", {
-        after: String(this.step - this.startStep),
-        limit: String(Math.min(CHUNK, target - this.step)),
-      });
-      if (page.first !== undefined && page.first > this.step - this.startStep + 1) {
+      const done = this.step - this.startStep;
+      const page = await client.journal(this.original, done, Math.min(CHUNK, target - this.step));
+      if (page.first > done + 1) {
         throw new Unavailable("the service no longer keeps the beginning of this session's journal");
       }
       if (page.ops.length === 0) throw new Unavailable("the journal ends before that event");
       const ops = page.ops.map(bare);
-      const answer = await post<BatchAnswer>(this.session!, "ops", { ops });
+      const answer = await client.run(this.session!, ops);
       if (answer.step !== this.step + ops.length) {
         throw new Unavailable(`the replayed machine stands at step ${answer.step} where ${this.step + ops.length} was expected`);
       }
@@ -114,7 +112,7 @@ export class Replica {
   private async originFor(seq: number): Promise<string | null> {
     let page: JournalPage;
     try {
-      page = await get<JournalPage>(this.original, "journal", { after: "0", limit: "1" });
+      page = await client.journal(this.original, 0, 1);
     } catch (error) {
       if (error instanceof ProblemError && [404, 405].includes(error.status)) throw new Unavailable("the service keeps no journal of this session");
       throw error;
@@ -123,33 +121,21 @@ export class Replica {
     if (restored && seq < restored.seq) {
       throw new Unavailable(`the session was put back to a snapshot at event ${restored.seq}, and its journal begins there`);
     }
-    return page.origin ?? null;
+    return page.snapshot ?? null;
   }
 
   private async create(origin: string | null): Promise<void> {
-    const info = this.info() ?? (await get<Session>(this.original, ""));
+    const metadata = { [REPLICA_OF]: this.original };
     let made: Session;
     if (origin !== null) {
-      const forked = await post<{ sessions: (Session | string)[] }>(this.original, "fork", { count: 1, snapshot: origin });
-      const [first] = forked.sessions;
-      const id = typeof first === "string" ? first : first!.id;
-      made = (await client.must(
-        client.http.PATCH("/v1/sessions/{session_id}", {
-          params: { path: { session_id: id } },
-          body: { metadata: { [REPLICA_OF]: this.original }, idle_timeout_s: IDLE_S },
-        } as never),
-      )) as Session;
+      const [forked] = await client.fork(this.original, 1, origin);
+      made = await client.change(forked!.id, { metadata, idle_timeout_s: IDLE_S });
     } else {
-      const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = info;
-      const body = {
-        profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle,
-        metadata: { [REPLICA_OF]: this.original },
-        idle_timeout_s: IDLE_S,
-      };
-      made = (await client.must(client.http.POST("/v1/sessions", { body } as never))) as Session;
+      const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = this.info() ?? (await client.session(this.original));
+      made = await client.create({ profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle, metadata, idle_timeout_s: IDLE_S });
       const created = (await this.eventsOf("session.created"))[0];
       if (created && created.step !== made.step) {
-        await del(made.id);
+        await client.kill(made.id);
         throw new Unavailable("it was forked from another session, and the service does not say from which moment");
       }
     }
@@ -160,20 +146,19 @@ export class Replica {
 
   private async stepOf(seq: number): Promise<number> {
     if (seq === 0) return this.startStep;
-    const page = await get<{ events: SessionEvent[] }>(this.original, "events", { after: String(seq - 1), limit: "1" });
-    const [event] = page.events;
+    const [event] = (await client.events(this.original, { after: seq - 1, limit: 1 })).events;
     if (!event || event.seq !== seq) throw new Unavailable(`the service no longer keeps event ${seq}`);
     return event.step;
   }
 
   private async eventsOf(type: string): Promise<SessionEvent[]> {
-    return (await get<{ events: SessionEvent[] }>(this.original, "events", { after: "0", types: type, limit: "1000" })).events;
+    return (await client.events(this.original, { types: type })).events;
   }
 
   /** Remembers where the replica stands; of too many points the one that its neighbours replace best is given up. */
   private async mark(): Promise<void> {
     if (this.points.some((point) => point.step === this.step)) return;
-    const { id } = await post<{ id: string }>(this.session!, "snapshots", undefined);
+    const { id } = await client.snapshot(this.session!);
     this.points.push({ step: this.step, snapshot: id });
     this.points.sort((a, b) => a.step - b.step);
     if (this.points.length <= POINTS_KEPT) return;
@@ -181,13 +166,12 @@ export class Replica {
     const span = (at: number): number => (this.points[at + 1]?.step ?? Infinity) - this.points[at - 1]!.step;
     for (let at = 2; at < this.points.length - 1; at += 1) if (span(at) < span(least)) least = at;
     const [given] = this.points.splice(least, 1);
-    const path = { session_id: this.session!, snapshot_id: given!.snapshot };
-    await client.must(client.http.DELETE("/v1/sessions/{session_id}/snapshots/{snapshot_id}", { params: { path } } as never));
+    await client.forgetSnapshot(this.session!, given!.snapshot);
   }
 
   private async turnBack(target: number): Promise<void> {
     const point = this.points.findLast(({ step }) => step <= target) ?? this.points[0]!;
-    await post(this.session!, "restore", { snapshot: point.snapshot });
+    await client.restore(this.session!, point.snapshot);
     this.step = point.step;
   }
 }
@@ -196,19 +180,4 @@ export class Replica {
 function bare(op: Op): Op {
   const { seq: _seq, step: _step, ...rest } = op;
   return rest as Op;
-}
-
-async function get<T>(session: string, route: string, query: Record<string, string> = {}): Promise<T> {
-  const path = `/v1/sessions/{session_id}${route && `/${route}`}`;
-  return (await client.must(client.http.GET(path as never, { params: { path: { session_id: session }, query } } as never))) as T;
-}
-
-async function post<T>(session: string, route: string, body: unknown): Promise<T> {
-  const init = { params: { path: { session_id: session } }, ...(body === undefined ? {} : { body }) };
-  return (await client.must(client.http.POST(`/v1/sessions/{session_id}/${route}` as never, init as never))) as T;
-}
-
-async function del(session: string, keepalive = false): Promise<void> {
-  const params = { path: { session_id: session } };
-  await client.must(client.http.DELETE("/v1/sessions/{session_id}", { params, keepalive } as never));
 }

@@ -1,5 +1,5 @@
 import { computed, effect, signal, type ReadonlySignal } from "@preact/signals";
-import { ProblemError, type Session, type SessionEvent } from "itsbox-client";
+import { ProblemError, type EventPage, type Session, type SessionEvent } from "itsbox-client";
 import { Fold } from "../logic/fold";
 import { client } from "./api";
 import { Feed } from "./feed";
@@ -80,13 +80,14 @@ export class SessionModel {
   async fork(): Promise<string> {
     const source = this.subject.peek();
     if (source === null) throw new Error("the machine of that moment is not ready");
-    const path = { session_id: source };
-    const answer = (await client.must(
-      client.http.POST("/v1/sessions/{session_id}/fork", { params: { path }, body: { count: 1 } } as never),
-    )) as { sessions: (Session | string)[] };
-    const [first] = answer.sessions;
-    if (first === undefined) throw new Error("the service forked nothing");
-    return typeof first === "string" ? first : first.id;
+    const [child] = await client.fork(source);
+    if (!child) throw new Error("the service forked nothing");
+    // A replica's child is nobody's replica: it stays, under the metadata of the session that was looked at.
+    if (source !== this.id) {
+      const { metadata = {}, idle_timeout_s } = this.info.peek() ?? {};
+      await client.change(child.id, { metadata, ...(idle_timeout_s && { idle_timeout_s }) });
+    }
+    return child.id;
   }
 
   close(): void {
@@ -116,12 +117,9 @@ export class SessionModel {
     const fold = new Fold();
     let after = 0;
     while (after < at && this.cursor.peek() === at && !this.closed) {
-      const params = { path: { session_id: this.id }, query: { after, limit: 1000 } };
-      let page: { events: SessionEvent[]; next: number };
+      let page: EventPage;
       try {
-        page = (await client.must(
-          client.http.GET("/v1/sessions/{session_id}/events", { params } as never),
-        )) as typeof page;
+        page = await client.events(this.id, { after, limit: 1000 });
       } catch (error) {
         this.problem.value = error as Error;
         return;
@@ -139,10 +137,7 @@ export class SessionModel {
       const ended = this.feed.connection.peek();
       if (ended.state === "ended" && ended.why === "gone") return;
       try {
-        const params = { path: { session_id: this.id } };
-        this.info.value = (await client.must(
-          client.http.GET("/v1/sessions/{session_id}", { params } as never),
-        )) as Session;
+        this.info.value = await client.session(this.id);
         this.problem.value = null;
       } catch (error) {
         this.problem.value = error as Error;

@@ -44,7 +44,7 @@ export function DriveView({ model }: { model: SessionModel }) {
     }
     const entry: Sent = { id: Date.now() + Math.random(), body, answer: null, error: null };
     try {
-      for await (const batch of client.ops(model.id, [body as never])) entry.answer = batch.results[0] ?? null;
+      entry.answer = (await client.run(model.id, [body as never])).results[0] ?? null;
     } catch (error) {
       entry.error = (error as Error).message;
     }

@@ -1,5 +1,5 @@
 import { useRef, useState } from "preact/hooks";
-import type { Matrix, Verdict } from "itsbox-client";
+import type { Verdict } from "itsbox-client";
 import { client } from "../state/api";
 import { Empty, Note, Panel, Scroll } from "../ui/marks";
 import { VERDICTS } from "./scenarios";
@@ -24,8 +24,7 @@ export function MatrixPanel({ scenarios, presets, onPick }: Props) {
       if (stop.current) break;
       setBusy({ done: index, total: scenarios.length });
       try {
-        const query = { scenarios: scenario, presets: presets.join(",") };
-        const matrix = (await client.must(client.http.GET("/v1/scenarios/matrix", { params: { query } } as never))) as Matrix;
+        const matrix = await client.matrix([scenario], presets);
         setCells((before) => ({ ...before, ...matrix.cells }));
       } catch (problem) {
         failed.push(`${scenario}: ${(problem as Error).message}`);

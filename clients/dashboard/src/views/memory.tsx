@@ -19,7 +19,7 @@ export function MemoryView({ model }: { model: SessionModel }) {
   const map = model.info.value?.map;
   const base = parseHex(map?.ram) ?? 0x4000_0000n;
   const bytes = parseHex(map?.ram_bytes) ?? 0n;
-  const look = useLook<unknown>(model, "pages", { addr: toHex(base), length: toHex(bytes || 0x1000n) }).value;
+  const look = useLook(model, `pages ${base} ${bytes}`, (c, id, signal) => c.pages(id, toHex(base), toHex(bytes || 0x1000n), signal)).value;
   const runs = useMemo(() => pagesOf(look.data), [look.data]);
   const [focus, setFocus] = useState<bigint | null>(null);
   const overview = gridOver(base, Number(bytes / PAGE), 64, CELLS);

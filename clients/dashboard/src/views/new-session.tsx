@@ -1,5 +1,4 @@
 import { useEffect, useState } from "preact/hooks";
-import type { Session } from "itsbox-client";
 import { client } from "../state/api";
 import { catalogue, loadCatalogue } from "../state/catalogue";
 import { Note, Panel } from "../ui/marks";
@@ -42,7 +41,7 @@ export function NewSession({ onCreated }: { onCreated: (id: string) => void }) {
     };
     setBusy(true);
     try {
-      const session = (await client.must(client.http.POST("/v1/sessions", { body } as never))) as Session;
+      const session = await client.create(body as never);
       setProblem(null);
       onCreated(session.id);
     } catch (error) {

@@ -12,7 +12,7 @@ import { Chip, Empty, LookNote, Note, Panel, Scroll } from "../ui/marks";
 import { drawRing, radii } from "../ui/ring";
 
 export function QueuesView({ model }: { model: SessionModel }) {
-  const look = useLook<Queues>(model, "queues").value;
+  const look = useLook<Queues>(model, "queues", (c, id, signal) => c.queues(id, signal)).value;
   const fold = model.fold();
   const { data } = look;
   const folded = model.past.value.state === "unavailable" || model.past.value.state === "building";

@@ -5,7 +5,7 @@ import type { SessionModel } from "../state/session";
 import { Chip, Empty, LookNote, Panel, Scroll } from "../ui/marks";
 
 export function RegistersView({ model }: { model: SessionModel }) {
-  const look = useLook<unknown>(model, "registers").value;
+  const look = useLook(model, "registers", (c, id, signal) => c.registers(id, signal)).value;
   const [text, setText] = useState("");
   const [onlyChanged, setOnlyChanged] = useState(false);
   const rows = useMemo(() => registersOf(look.data), [look.data]);

@@ -25,12 +25,7 @@ export function ScenariosPage() {
   const run = async (scenario: string, at: 0 | 1, preset: string): Promise<void> => {
     set(at, { preset, busy: true, error: null, run: null });
     try {
-      const answer = (await client.must(
-        client.http.POST("/v1/scenarios/{name}/run", {
-          params: { path: { name: scenario } },
-          body: { hardening: preset, ...(profile ? { profile } : {}) },
-        } as never),
-      )) as ScenarioRun;
+      const answer = await client.runScenario(scenario, { hardening: preset, ...(profile ? { profile } : {}) });
       set(at, { run: answer, busy: false });
     } catch (problem) {
       set(at, { busy: false, error: (problem as Error).message });

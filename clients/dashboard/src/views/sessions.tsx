@@ -57,8 +57,7 @@ export function SessionsPage() {
 
   const kill = (session: Session): Promise<unknown> =>
     attempt("Could not end the session", async () => {
-      const path = { session_id: session.id };
-      await client.must(client.http.DELETE("/v1/sessions/{session_id}", { params: { path } } as never));
+      await client.kill(session.id);
       toast(`Session ${session.id} ended`);
       await refresh();
     });

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
-import type { OpAnswer, Session } from "itsbox-client";
+import type { OpAnswer } from "itsbox-client";
 import { shown } from "../logic/shapes";
 import { client } from "../state/api";
 import { hashOf } from "../state/router";
@@ -21,14 +21,8 @@ const NOTHING: Run = { session: null, done: 0, lines: [], diagnosis: null, stric
 
 const logOf = (answer: OpAnswer): string[] => (Array.isArray(answer.log) ? answer.log.map(shown) : []);
 
-async function driver(session: string, call: string, args: Record<string, unknown>): Promise<OpAnswer> {
-  const path = { session_id: session, call };
-  return (await client.must(client.http.POST("/v1/sessions/{session_id}/driver/{call}", { params: { path }, body: args } as never))) as OpAnswer;
-}
-
 async function boot(preset: string): Promise<string> {
-  const body = { profile: "snapdragon", hardening: preset, start: "host", metadata: { story: "hang", preset } };
-  return ((await client.must(client.http.POST("/v1/sessions", { body } as never))) as Session).id;
+  return (await client.create({ profile: "snapdragon", hardening: preset, start: "host", metadata: { story: "hang", preset } })).id;
 }
 
 /** The boot hang reported on the mailing list, step by step on a machine of that kind. */
@@ -40,22 +34,20 @@ export function StoryPage() {
   const steps: ((before: Run) => Promise<Run>)[] = [
     async () => ({ ...NOTHING, done: 1, session: await boot("rfc-v1") }),
     async (before) => {
-      const answer = await driver(before.session!, "deprivilege", {});
+      const answer = await client.driver(before.session!, "deprivilege", {});
       return { ...before, done: 2, lines: [...before.lines, ...logOf(answer)] };
     },
     async (before) => {
-      const answer = await driver(before.session!, "map_device", DEVICE);
+      const answer = await client.driver(before.session!, "map_device", DEVICE);
       return { ...before, done: 3, lines: [...before.lines, ...logOf(answer)] };
     },
     async (before) => {
-      const path = { session_id: before.session! };
-      const diagnosis = (await client.must(client.http.GET("/v1/sessions/{session_id}/diagnosis", { params: { path } } as never))) as Record<string, unknown>;
-      return { ...before, done: 4, diagnosis };
+      return { ...before, done: 4, diagnosis: await client.diagnosis(before.session!) };
     },
     async (before) => {
       const session = await boot("strict");
-      const log = logOf(await driver(session, "deprivilege", {}));
-      log.push(...logOf(await driver(session, "map_device", DEVICE)));
+      const log = logOf(await client.driver(session, "deprivilege", {}));
+      log.push(...logOf(await client.driver(session, "map_device", DEVICE)));
       return { ...before, done: 5, strict: log };
     },
   ];

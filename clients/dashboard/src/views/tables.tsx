@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import type { TableKind } from "itsbox-client";
 import { clip, entriesOf, shown } from "../logic/shapes";
 import { byNumber, diffTables, type DiffRow, type Entry } from "../logic/tablediff";
 import { useLook } from "../state/look";
@@ -50,8 +51,8 @@ function levelsOf(answer: Answer | null): { name: string; entries: Map<string, E
   }));
 }
 
-function OneSide({ model, table, side }: { model: SessionModel; table: string; side: Side }) {
-  const look = useLook<Answer>(model, `tables/${table}`, { view: side }).value;
+function OneSide({ model, table, side }: { model: SessionModel; table: TableKind; side: Side }) {
+  const look = useLook<Answer>(model, `${table} ${side}`, (c, id, signal) => c.table(id, table, side, signal)).value;
   const levels = levelsOf(look.data);
   return (
     <>
@@ -117,9 +118,9 @@ function Entries({ entries, label }: { entries: Map<string, Entry>; label: strin
 }
 
 /** Both sides are asked for and compared here, so that the view says for each field which side holds what. */
-function Diff({ model, table }: { model: SessionModel; table: string }) {
-  const host = useLook<Answer>(model, `tables/${table}`, { view: "host" }).value;
-  const hw = useLook<Answer>(model, `tables/${table}`, { view: "hw" }).value;
+function Diff({ model, table }: { model: SessionModel; table: TableKind }) {
+  const host = useLook<Answer>(model, `${table} host`, (c, id, signal) => c.table(id, table, "host", signal)).value;
+  const hw = useLook<Answer>(model, `${table} hw`, (c, id, signal) => c.table(id, table, "hw", signal)).value;
   const [all, setAll] = useState(false);
   if (host.data === null || hw.data === null) return <LookNote look={host.error ? host : hw} />;
   return (
