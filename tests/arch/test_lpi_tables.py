@@ -7,7 +7,13 @@ import pytest
 from itsbox.arch.lpi_tables import (
     MIN_ID_BITS,
     PENDING_RESERVED_BYTES,
+    VPE_FLAGS_OFFSET,
+    VPE_STATE_BYTES,
+    VSGI_CONFIG_OFFSET,
+    VSGIS,
     LPIConfig,
+    VPEFlags,
+    VSGIConfig,
     config_offset,
     config_table_bytes,
     intid_limit,
@@ -55,3 +61,18 @@ def test_tables_have_these_sizes(id_bits: int, config: int, pending: int) -> Non
 def test_fewer_than_14_bits_mean_no_lpis(id_bits: int) -> None:
     """There is no configuration table when no LPI fits."""
     assert config_table_bytes(id_bits) == 0
+
+
+def test_a_vpes_own_state_fits_into_the_first_kilobyte() -> None:
+    """Pending virtual SGIs, their configuration and the flags follow one another, clear of the first vLPI."""
+    ends = [VSGIS // 8, VSGI_CONFIG_OFFSET + VSGIS * VSGIConfig.SIZE, VPE_FLAGS_OFFSET + VPEFlags.SIZE]
+
+    assert ends[0] <= VSGI_CONFIG_OFFSET
+    assert ends[1] <= VPE_FLAGS_OFFSET
+    assert ends[2] <= VPE_STATE_BYTES <= PENDING_RESERVED_BYTES
+
+
+def test_a_virtual_sgi_keeps_enable_group_and_the_upper_half_of_its_priority() -> None:
+    """VSGI gives four bits of priority; zero is disabled, group 0, priority 0."""
+    assert VSGIConfig(enable=1, group=1, priority=0xA0).encode() == (0xA3,)
+    assert VSGIConfig.decode(0) == VSGIConfig(enable=0, group=0, priority=0)

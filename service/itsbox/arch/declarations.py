@@ -11,7 +11,7 @@ from typing import Final
 
 from itsbox.arch import dist_registers, its_commands, its_registers, its_tables, redist_registers
 from itsbox.arch.layout import Layout, Register
-from itsbox.arch.lpi_tables import LPIConfig
+from itsbox.arch.lpi_tables import LPIConfig, VPEFlags, VSGIConfig
 
 COMMANDS: Final[tuple[type[Layout], ...]] = tuple(
     sorted({*its_commands.COMMANDS.values(), *its_commands.COMMANDS_V41.values()}, key=lambda c: (c.MATCH, c.SINCE))
@@ -27,6 +27,8 @@ TABLES: Final[tuple[type[Layout], ...]] = (
     its_tables.VTE,
     its_tables.VTE_V41,
     LPIConfig,
+    VSGIConfig,
+    VPEFlags,
 )
 """Every entry of a table in memory."""
 

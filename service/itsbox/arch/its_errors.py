@@ -152,6 +152,7 @@ class CommandError(Enum):
     VMOVI_CMDVCPU_INVALID      = 0x012117, "N"
 
     VMOVP_PROCNUM_OOR          = 0x012202, "P"
+    VMOVP_PHYSICALID_OOR       = 0x012206, "P"
     VMOVP_VCPU_OOR             = 0x012211, "P"
     VMOVP_VCPU_INVALID         = 0x012214, "P"
 
@@ -162,6 +163,7 @@ class CommandError(Enum):
     VSYNC_VCPU_INVALID         = 0x012514, "N"
 
     VMAPP_PROCNUM_OOR          = 0x012902, "P"
+    VMAPP_PHYSICALID_OOR       = 0x012906, "P"
     VMAPP_VCPU_OOR             = 0x012911, "N"
     VMAPP_VPTSIZE_OOR          = 0x012912, "P"
 

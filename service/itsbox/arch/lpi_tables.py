@@ -2,6 +2,10 @@
 
 Both are architected (IHI 0069H.b, "LPI Configuration tables", "LPI Pending tables") and serve physical LPIs (GICR_PROPBASER,
 GICR_PENDBASER) as well as virtual ones (VCONF and VPT of a vPE). ``id_bits`` is everywhere the register's field: bits minus one.
+
+The first 1 KB of a pending table is the redistributor's own. On GICv4.1 this project's redistributors keep there what a vPE has
+beside its virtual LPIs: pending virtual SGIs at the bits of their INTIDs, their configuration, and whether the default doorbell
+was asked for (decision record "Where a vPE's own state lives").
 """
 
 from __future__ import annotations
@@ -17,6 +21,17 @@ MIN_ID_BITS: Final = 13
 PENDING_RESERVED_BYTES: Final = FIRST_LPI // 8
 """The first 1 KB of a pending table, which belongs to the redistributor (IMPLEMENTATION DEFINED)."""
 
+VSGIS: Final = 16
+"""Virtual SGIs of a vPE: vINTIDs 0 to 15."""
+VSGI_CONFIG_OFFSET: Final = 0x10
+"""Where in a virtual pending table the configuration of virtual SGI 0 lies; one byte each (GICv4.1, this project's own)."""
+VPE_FLAGS_OFFSET: Final = 0x20
+"""Where in a virtual pending table the ``VPEFlags`` byte lies (GICv4.1, this project's own)."""
+VPE_STATE_BYTES: Final = 0x40
+"""Bytes of a virtual pending table, from its start, that hold a vPE's own state (GICv4.1, this project's own)."""
+
+_OWN: Final = "IMPLEMENTATION DEFINED; this project's own"
+
 
 # fmt: off
 
@@ -26,6 +41,22 @@ class LPIConfig(Layout):
 
     enable:   int = bits(0, 0,    arm="Enable")
     priority: int = bits(0, 7, 2, arm="Priority", shift=2, doc="the priority's low two bits are zero")
+
+
+@layout(words=(8,), since="GICv4.1", spec=_OWN)
+class VSGIConfig(Layout):
+    """Configuration of one virtual SGI, as VSGI set it."""
+
+    enable:   int = bits(0, 0,    arm="Enable")
+    group:    int = bits(0, 1,    arm="Group")
+    priority: int = bits(0, 7, 4, arm="Priority", shift=4, doc="the upper four bits of the priority")
+
+
+@layout(words=(8,), since="GICv4.1", spec=_OWN)
+class VPEFlags(Layout):
+    """What a redistributor remembers of a vPE that left it."""
+
+    doorbell: int = bits(0, 0, arm="Doorbell", doc="the default doorbell is asked for and has not rung since")
 
 # fmt: on
 
