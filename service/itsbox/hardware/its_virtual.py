@@ -149,7 +149,7 @@ def vmovi(its: Its, c: VMOVI) -> Cause | None:
         return Cause.ITE_INVALID
     cpus = len(its.redistributors)
     if source.rd_base >= cpus or target.rd_base >= cpus:
-        return Cause.PROCNUM_OOR
+        return Cause.ITEVCPU_INVALID if source.rd_base >= cpus else Cause.CMDVCPU_INVALID
     doorbell = c.doorbell_intid if c.d else ite.doorbell_intid
     if its.redistributors[source.rd_base].vlpi.withdraw(ite.intid, source.vpt_addr):
         its.redistributors[target.rd_base].vlpi.assign_pending(

@@ -68,7 +68,7 @@ def hostile_entry(rng: Random, table: str, ram: int) -> bytes:
     wild = rng.choice((0, 1, 7, 0xFFFF))
     match table:
         case "device":
-            entry: Layout = DTE(valid=1, size=rng.choice((3, 15, 31)), itt_addr=places.NOWHERE)
+            entry: Layout = DTE(valid=1, size=rng.choice((3, 15, 30)), itt_addr=places.NOWHERE)
         case "collection":
             entry = CTE(valid=1, rd_base=wild)
         case "vpe":
@@ -76,7 +76,14 @@ def hostile_entry(rng: Random, table: str, ram: int) -> bytes:
         case "level1":
             entry = L1Entry(address=places.NOWHERE, valid=rng.choice((0, 1)))
         case _:
-            return (rng.getrandbits(8 * ITE.SIZE) | 1).to_bytes(ITE.SIZE, "little")
+            entry = ITE(
+                valid=1,
+                physical=rng.randrange(2),
+                intid=rng.choice((0, 100, 1023, 8191, 8192, 8200, 16384, 65535, 65536, 0xFF_FFFF)),
+                icid=wild,
+                vpe_id=rng.choice((0, 1, 2, 0xFFFF)),
+                doorbell_intid=rng.choice((0, 1023, 8191, 8250, 65536)),
+            )
     return _bytes(entry)
 
 
@@ -186,7 +193,10 @@ class Operands:
 
 def _noise_mask(opcode: int) -> int:
     """The RES0 bits of a command as one 256-bit number."""
-    return sum(word << 64 * n for n, word in enumerate(COMMANDS[opcode].RES0))
+    res0 = list(COMMANDS[opcode].RES0)
+    if opcode == VMAPP.MATCH:
+        res0[3] &= ~0xFF  # the peer takes DW3[7:5] for a part of VPT_size
+    return sum(word << 64 * n for n, word in enumerate(res0))
 
 
 def _mapd(o: Operands) -> bytes:

@@ -74,17 +74,18 @@ def record(sequence: Sequence, peer: Qemu) -> Trace:
 def _ask(op: Op, number: int, sequence: Sequence, peer: Qemu) -> Line:
     """One op put to QEMU, as the line of a trace with its answer."""
     (reply,) = peer.qtest.call([request_for(op, sequence.map.translater)])
+    log = peer.new_log()
     match op:
         case MmioRead(addr, size):
             return Read(number, addr, size, int(reply, 16))
         case MmioWrite(addr, size, value):
-            return Write(number, addr, size, value, commands_of(peer.new_log(), peer.cpus))
+            return Write(number, addr, size, value, commands_of(log, peer.cpus))
         case Store(addr, data):
             return Stored(number, addr, data)
         case Fill(addr, length, byte):
             return Filled(number, addr, length, byte)
         case Msi(device_id, event_id):
-            return Sent(number, device_id, event_id, translated(peer.new_log(), peer.cpus))
+            return Sent(number, device_id, event_id, translated(log, peer.cpus))
         case _:
             raise TypeError(f"no line of a trace for {op}")
 

@@ -198,7 +198,9 @@ class _Coverage:
     def __init__(self, head: Head, end: End) -> None:
         self.head, self.end = head, end
         self.devices = _flat("devices", end.state["devices"], head)
-        self.vpts = {fields["vpt"] for fields in _flat("vpes", end.state.get("vpes", {}), head).values()}
+        vpes = self.of("vpes") if head.gic >= 4 else ""
+        rows = _flat("vpes", end.state.get("vpes", {}), head)
+        self.vpts = set() if isinstance(vpes, str) else {fields["vpt"] for where, fields in rows.items() if vpes(where)}
 
     def of(self, key: str) -> Covered | str:
         """Which rows count, or why none does."""
@@ -236,6 +238,8 @@ class _Coverage:
         if baser.indirect:
             level1 = self._level1(table, page)
             return lambda where: level1[where[0] // per_page] if where[0] // per_page < len(level1) else False
+        if f"{table.name}_l2" in self.end.memory:
+            return f"{name} has one level now, the recorded table had two"
         dumped = self.end.memory.get(table.name)
         if dumped:
             reach = dumped.length // ENTRY_BYTES

@@ -149,7 +149,8 @@ class _Author:
         """Program GITS_CBASER and start at offset 0, or late enough that the queue will wrap."""
         value = _word(GITS_CBASER, valid=1, physical_address=self.at(places.QUEUE), size=self.setup.queue_pages - 1)
         self.write(self.map.its + GITS_CBASER.OFFSET, 8, value)
-        start = self.rng.choice((0, 0, self.queue_bytes - 20 * COMMAND_SIZE))
+        late = self.queue_bytes - 20 * COMMAND_SIZE
+        start = self.rng.choice((0, late)) if self.setup.queue_pages == 1 else 0
         if start:  # the queue's memory is zero, an unknown opcode: make it SYNCs, which say nothing
             for offset in range(0, start, COMMAND_SIZE):
                 self.ops.append(Store(self.at(places.QUEUE) + offset, commands.sync(0)))
@@ -224,9 +225,12 @@ def _restart(author: _Author) -> None:
     elif choice == 1:  # commands that wait for the ITS
         author.submit([author.operands.command(author.gic) for _ in range(2)])
     elif choice == 2:
-        n = author.rng.randrange(3)
-        value = author.rng.getrandbits(64) & ~0x3F_FFFF_FFFF_F000 | author.at(places.DEVICE_TABLE + n * 0x0100_0000)
-        author.write(its + GITS_BASER.OFFSET + 8 * author.rng.randrange(8), 8, value)
+        # A table keeps its place, or entries of one kind would be read as another. Size stays small: the peer counts the
+        # entries of a two-level table of 64 large pages in 32 bits, which overflow.
+        n = author.rng.randrange(8)
+        place = (places.DEVICE_TABLE, places.COLLECTION_TABLE, places.VPE_TABLE)[n % 3]
+        value = author.rng.getrandbits(64) & ~0x3F_FFFF_FFFF_F0E0 | author.at(place)
+        author.write(its + GITS_BASER.OFFSET + 8 * n, 8, value)
     elif choice == 3:
         _msi(author)
     author.write(its + GITS_CTLR.OFFSET, 4, 1)
