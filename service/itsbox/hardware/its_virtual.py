@@ -61,7 +61,9 @@ def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
     if isinstance(vte, Cause):
-        return vte
+        # As with a lost collection entry, QEMU drops these where VMOVI and INV stall.
+        lost = vte is Cause.MEMORY_FAULT and not its.profile.cte_fault_stalls
+        return Cause.VCPU_INVALID if lost else vte
     if not _is_vlpi(its, ite.intid, vte):
         return Cause.ITE_INVALID
     if vte.rd_base >= len(its.redistributors):
