@@ -10,8 +10,12 @@ from itsbox_client.pytest_plugin.server import Server, start
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service, started as a user starts it."""
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service, started as a user starts it; or the one that ``--its-url`` names."""
+    url: str | None = request.config.getoption("--its-url")
+    if url:
+        yield Server(url, None)
+        return
     with start(tmp_path_factory.mktemp("live") / "server.log") as server:
         yield server
 

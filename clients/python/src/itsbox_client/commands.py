@@ -98,7 +98,7 @@ class MAPD(Command, opcode=0x08):
     device_id: int        = bits(0, 63, 32)
     size: int             = bits(1,  4,  0, default=0)
     itt_addr: int         = bits(2, 51,  8, shift=8, default=0)
-    valid: bool           = bits(2, 63, default=1)
+    valid: bool           = bits(2, 63, default=True)
 
 
 @layout(*_command(0x09))
@@ -107,7 +107,7 @@ class MAPC(Command, opcode=0x09):
 
     icid: int             = bits(2, 15,  0)
     rd_base: int          = bits(2, 51, 16, default=0)
-    valid: bool           = bits(2, 63, default=1)
+    valid: bool           = bits(2, 63, default=True)
 
 
 @layout(*_command(0x0A))
@@ -198,12 +198,12 @@ class VMAPP(Command, opcode=0x29):
 
     vpe_id: int           = bits(1, 47, 32)
     rd_base: int          = bits(2, 51, 16, default=0)
-    valid: bool           = bits(2, 63, default=1)
+    valid: bool           = bits(2, 63, default=True)
     vpt_size: int         = bits(3,  4,  0, default=0)
     vpt_addr: int         = bits(3, 51, 16, shift=16, default=0)
     default_doorbell: int = bits(1, 31,  0, default=0)
-    alloc: bool           = bits(0,  8, default=0)
-    ptz: bool             = bits(0,  9, default=0)
+    alloc: bool           = bits(0,  8, default=False)
+    ptz: bool             = bits(0,  9, default=False)
     vconf_addr: int       = bits(0, 51, 16, shift=16, default=0)
 
 
@@ -235,7 +235,7 @@ class VMOVI(Command, opcode=0x21):
     device_id: int        = bits(0, 63, 32)
     event_id: int         = bits(1, 31,  0)
     vpe_id: int           = bits(1, 47, 32)
-    d: bool               = bits(2,  0, default=0)
+    d: bool               = bits(2,  0, default=False)
     doorbell_intid: int   = bits(2, 63, 32, default=0)
 
 
@@ -247,7 +247,7 @@ class VMOVP(Command, opcode=0x22):
     rd_base: int          = bits(2, 51, 16)
     sequence_number: int  = bits(0, 47, 32, default=0)
     its_list: int         = bits(1, 15,  0, default=0)
-    db: bool              = bits(2, 63, default=0)
+    db: bool              = bits(2, 63, default=False)
     default_doorbell: int = bits(3, 31,  0, default=0)
 
 
@@ -257,9 +257,9 @@ class VSGI(Command, opcode=0x23):
 
     vpe_id: int           = bits(1, 47, 32)
     vintid: int           = bits(0, 35, 32)
-    enable: bool          = bits(0,  8, default=0)
-    clear: bool           = bits(0,  9, default=0)
-    group: bool           = bits(0, 10, default=0)
+    enable: bool          = bits(0,  8, default=False)
+    clear: bool           = bits(0,  9, default=False)
+    group: bool           = bits(0, 10, default=False)
     priority: int         = bits(0, 23, 20, shift=4, default=0)
 
 

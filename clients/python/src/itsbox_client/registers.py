@@ -70,11 +70,11 @@ def register(offset: int, size: int, count: int = 1) -> Callable[[type[R]], type
 class GITS_CTLR(GitsRegister):
     """ITS control."""
 
-    enabled: bool              = bits(0,  0, default=0)
-    im_de: bool                = bits(0,  1, default=0)
+    enabled: bool              = bits(0,  0, default=False)
+    im_de: bool                = bits(0,  1, default=False)
     its_number: int            = bits(0,  7,  4, default=0)
-    umsi_irq: bool             = bits(0,  8, default=0)
-    quiescent: bool            = bits(0, 31, default=0)
+    umsi_irq: bool             = bits(0,  8, default=False)
+    quiescent: bool            = bits(0, 31, default=False)
 
 
 @register(0x0004, 4)
@@ -91,26 +91,26 @@ class GITS_IIDR(GitsRegister):
 class GITS_TYPER(GitsRegister):
     """What the ITS supports; sizes are bits minus one."""
 
-    physical: bool             = bits(0,  0, default=0)
-    virtual: bool              = bits(0,  1, default=0)
-    cct: bool                  = bits(0,  2, default=0)
+    physical: bool             = bits(0,  0, default=False)
+    virtual: bool              = bits(0,  1, default=False)
+    cct: bool                  = bits(0,  2, default=False)
     itt_entry_size: int        = bits(0,  7,  4, default=0)
     id_bits: int               = bits(0, 12,  8, default=0)
     devbits: int               = bits(0, 17, 13, default=0)
-    seis: bool                 = bits(0, 18, default=0)
-    pta: bool                  = bits(0, 19, default=0)
+    seis: bool                 = bits(0, 18, default=False)
+    pta: bool                  = bits(0, 19, default=False)
     hcc: int                   = bits(0, 31, 24, default=0)
     cid_bits: int              = bits(0, 35, 32, default=0)
-    cil: bool                  = bits(0, 36, default=0)
-    vmovp: bool                = bits(0, 37, default=0)
-    mpam: bool                 = bits(0, 38, default=0)
-    vsgi: bool                 = bits(0, 39, default=0)
-    vmapp: bool                = bits(0, 40, default=0)
+    cil: bool                  = bits(0, 36, default=False)
+    vmovp: bool                = bits(0, 37, default=False)
+    mpam: bool                 = bits(0, 38, default=False)
+    vsgi: bool                 = bits(0, 39, default=False)
+    vmapp: bool                = bits(0, 40, default=False)
     svpet: int                 = bits(0, 42, 41, default=0)
-    nid: bool                  = bits(0, 43, default=0)
-    umsi: bool                 = bits(0, 44, default=0)
-    umsi_irq: bool             = bits(0, 45, default=0)
-    inv: bool                  = bits(0, 46, default=0)
+    nid: bool                  = bits(0, 43, default=False)
+    umsi: bool                 = bits(0, 44, default=False)
+    umsi_irq: bool             = bits(0, 45, default=False)
+    inv: bool                  = bits(0, 46, default=False)
 
 
 @register(0x0010, 4)
@@ -142,12 +142,12 @@ class GITS_MPIDR(GitsRegister):
 class GITS_STATUSR(GitsRegister):
     """Errors of accesses; write 1 to clear."""
 
-    rrd: bool                  = bits(0,  0, default=0)
-    wrd: bool                  = bits(0,  1, default=0)
-    rwod: bool                 = bits(0,  2, default=0)
-    wrod: bool                 = bits(0,  3, default=0)
-    umsi: bool                 = bits(0,  4, default=0)
-    overflow: bool             = bits(0,  5, default=0)
+    rrd: bool                  = bits(0,  0, default=False)
+    wrd: bool                  = bits(0,  1, default=False)
+    rwod: bool                 = bits(0,  2, default=False)
+    wrod: bool                 = bits(0,  3, default=False)
+    umsi: bool                 = bits(0,  4, default=False)
+    overflow: bool             = bits(0,  5, default=False)
     syndrome: int              = bits(0,  9,  6, default=0)
 
 
@@ -168,14 +168,14 @@ class GITS_CBASER(GitsRegister):
     physical_address: int      = bits(0, 51, 12, shift=12, default=0)
     outer_cache: int           = bits(0, 55, 53, default=0)
     inner_cache: int           = bits(0, 61, 59, default=0)
-    valid: bool                = bits(0, 63, default=0)
+    valid: bool                = bits(0, 63, default=False)
 
 
 @register(0x0088, 8)
 class GITS_CWRITER(GitsRegister):
     """Byte offset of the next free slot."""
 
-    retry: bool                = bits(0,  0, default=0)
+    retry: bool                = bits(0,  0, default=False)
     offset: int                = bits(0, 19,  5, shift=5, default=0)
 
 
@@ -183,7 +183,7 @@ class GITS_CWRITER(GitsRegister):
 class GITS_CREADR(GitsRegister):
     """Byte offset of the next slot that the ITS will look at."""
 
-    stalled: bool              = bits(0,  0, default=0)
+    stalled: bool              = bits(0,  0, default=False)
     offset: int                = bits(0, 19,  5, shift=5, default=0)
 
 
@@ -199,8 +199,8 @@ class GITS_BASER(GitsRegister):
     outer_cache: int           = bits(0, 55, 53, default=0)
     type: int                  = bits(0, 58, 56, default=0)
     inner_cache: int           = bits(0, 61, 59, default=0)
-    indirect: bool             = bits(0, 62, default=0)
-    valid: bool                = bits(0, 63, default=0)
+    indirect: bool             = bits(0, 62, default=False)
+    valid: bool                = bits(0, 63, default=False)
 
 
 @register(0xFFE8, 4)
@@ -230,14 +230,14 @@ class GITS_SGIR(GitsRegister):
 class GICR_CTLR(GicrRegister):
     """Redistributor control."""
 
-    enable_lpis: bool          = bits(0,  0, default=0)
-    ces: bool                  = bits(0,  1, default=0)
-    ir: bool                   = bits(0,  2, default=0)
-    rwp: bool                  = bits(0,  3, default=0)
-    dpg0: bool                 = bits(0, 24, default=0)
-    dpg1ns: bool               = bits(0, 25, default=0)
-    dpg1s: bool                = bits(0, 26, default=0)
-    uwp: bool                  = bits(0, 31, default=0)
+    enable_lpis: bool          = bits(0,  0, default=False)
+    ces: bool                  = bits(0,  1, default=False)
+    ir: bool                   = bits(0,  2, default=False)
+    rwp: bool                  = bits(0,  3, default=False)
+    dpg0: bool                 = bits(0, 24, default=False)
+    dpg1ns: bool               = bits(0, 25, default=False)
+    dpg1s: bool                = bits(0, 26, default=False)
+    uwp: bool                  = bits(0, 31, default=False)
 
 
 @register(0x0004, 4)
@@ -254,17 +254,17 @@ class GICR_IIDR(GicrRegister):
 class GICR_TYPER(GicrRegister):
     """What the redistributor supports and which processor it serves."""
 
-    plpis: bool                = bits(0,  0, default=0)
-    vlpis: bool                = bits(0,  1, default=0)
-    dirty: bool                = bits(0,  2, default=0)
-    direct_lpi: bool           = bits(0,  3, default=0)
-    last: bool                 = bits(0,  4, default=0)
-    dpgs: bool                 = bits(0,  5, default=0)
-    mpam: bool                 = bits(0,  6, default=0)
-    rvpeid: bool               = bits(0,  7, default=0)
+    plpis: bool                = bits(0,  0, default=False)
+    vlpis: bool                = bits(0,  1, default=False)
+    dirty: bool                = bits(0,  2, default=False)
+    direct_lpi: bool           = bits(0,  3, default=False)
+    last: bool                 = bits(0,  4, default=False)
+    dpgs: bool                 = bits(0,  5, default=False)
+    mpam: bool                 = bits(0,  6, default=False)
+    rvpeid: bool               = bits(0,  7, default=False)
     processor_number: int      = bits(0, 23,  8, default=0)
     common_lpi_aff: int        = bits(0, 25, 24, default=0)
-    vsgi: bool                 = bits(0, 26, default=0)
+    vsgi: bool                 = bits(0, 26, default=False)
     ppi_num: int               = bits(0, 31, 27, default=0)
     affinity: int              = bits(0, 63, 32, default=0)
 
@@ -302,7 +302,7 @@ class GICR_PENDBASER(GicrRegister):
     shareability: int          = bits(0, 11, 10, default=0)
     physical_address: int      = bits(0, 51, 16, shift=16, default=0)
     outer_cache: int           = bits(0, 58, 56, default=0)
-    ptz: bool                  = bits(0, 62, default=0)
+    ptz: bool                  = bits(0, 62, default=False)
 
 
 @register(0x00A0, 8)
@@ -311,7 +311,7 @@ class GICR_INVLPIR(GicrRegister):
 
     intid: int                 = bits(0, 31,  0, default=0)
     vpe_id: int                = bits(0, 47, 32, default=0)
-    v: bool                    = bits(0, 63, default=0)
+    v: bool                    = bits(0, 63, default=False)
 
 
 @register(0x00B0, 8)
@@ -319,14 +319,14 @@ class GICR_INVALLR(GicrRegister):
     """Re-read the configuration of all LPIs; ``v`` and ``vpe_id`` exist from GICv4.1; write only."""
 
     vpe_id: int                = bits(0, 47, 32, default=0)
-    v: bool                    = bits(0, 63, default=0)
+    v: bool                    = bits(0, 63, default=False)
 
 
 @register(0x00C0, 4)
 class GICR_SYNCR(GicrRegister):
     """Whether an invalidation is still under way."""
 
-    busy: bool                 = bits(0,  0, default=0)
+    busy: bool                 = bits(0,  0, default=False)
 
 
 @register(0x20070, 8)
@@ -348,12 +348,12 @@ class GICR_VPROPBASER_4_1(GicrRegister):
     inner_cache: int           = bits(0,  9,  7, default=0)
     shareability: int          = bits(0, 11, 10, default=0)
     physical_address: int      = bits(0, 51, 12, shift=12, default=0)
-    z: bool                    = bits(0, 52, default=0)
+    z: bool                    = bits(0, 52, default=False)
     page_size: int             = bits(0, 54, 53, default=0)
-    indirect: bool             = bits(0, 55, default=0)
+    indirect: bool             = bits(0, 55, default=False)
     outer_cache: int           = bits(0, 58, 56, default=0)
     entry_size: int            = bits(0, 61, 59, default=0)
-    valid: bool                = bits(0, 63, default=0)
+    valid: bool                = bits(0, 63, default=False)
 
 
 @register(0x20078, 8)
@@ -364,10 +364,10 @@ class GICR_VPENDBASER(GicrRegister):
     shareability: int          = bits(0, 11, 10, default=0)
     physical_address: int      = bits(0, 51, 16, shift=16, default=0)
     outer_cache: int           = bits(0, 58, 56, default=0)
-    dirty: bool                = bits(0, 60, default=0)
-    pending_last: bool         = bits(0, 61, default=0)
-    idai: bool                 = bits(0, 62, default=0)
-    valid: bool                = bits(0, 63, default=0)
+    dirty: bool                = bits(0, 60, default=False)
+    pending_last: bool         = bits(0, 61, default=False)
+    idai: bool                 = bits(0, 62, default=False)
+    valid: bool                = bits(0, 63, default=False)
 
 
 @register(0x20078, 8)
@@ -375,12 +375,12 @@ class GICR_VPENDBASER_4_1(GicrRegister):
     """GICv4.1: which vPE is resident."""
 
     vpe_id: int                = bits(0, 15,  0, default=0)
-    vgrp1en: bool              = bits(0, 58, default=0)
-    vgrp0en: bool              = bits(0, 59, default=0)
-    dirty: bool                = bits(0, 60, default=0)
-    pending_last: bool         = bits(0, 61, default=0)
-    db: bool                   = bits(0, 62, default=0)
-    valid: bool                = bits(0, 63, default=0)
+    vgrp1en: bool              = bits(0, 58, default=False)
+    vgrp0en: bool              = bits(0, 59, default=False)
+    dirty: bool                = bits(0, 60, default=False)
+    pending_last: bool         = bits(0, 61, default=False)
+    db: bool                   = bits(0, 62, default=False)
+    valid: bool                = bits(0, 63, default=False)
 
 
 @register(0x20080, 4)
@@ -395,7 +395,7 @@ class GICR_VSGIPENDR(GicrRegister):
     """The answer to GICR_VSGIR."""
 
     pending: int               = bits(0, 15,  0, default=0)
-    busy: bool                 = bits(0, 31, default=0)
+    busy: bool                 = bits(0, 31, default=False)
 # fmt: on
 
 #: Bytes of a page by GITS_BASER.Page_Size; the reserved value 3 counts as 64 KiB.

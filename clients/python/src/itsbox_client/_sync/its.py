@@ -40,8 +40,8 @@ class Its(ItsCommands[CommandResult]):
     def needs_cleaning(self, queue: HostQueue) -> bool:
         """Whether commands must be cleaned to the point of coherency before the ITS sees them.
 
-        Linux's driver learns it in two ways: the device tree says ``dma-noncoherent`` (here: the quirk), or Shareability of GITS_CBASER
-        reads as non-shareable, so that the ITS does not snoop. Asked once a queue.
+        Linux's driver learns it in two ways: the device tree says ``dma-noncoherent`` (here: the quirk), or the ITS does not
+        snoop and GITS_CBASER.Shareability reads as non-shareable. Asked once a queue.
         """
         if self._session.info.quirks.get("coherent") is False:
             return True
