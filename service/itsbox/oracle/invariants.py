@@ -37,7 +37,9 @@ __all__ = ["INVARIANTS", "Broken", "Scene"]
 
 
 class Broken(NamedTuple):
-    """An invariant does not hold: the rule, a sentence about this case, the memory, what it is used as, and the ITS command
+    """An invariant does not hold.
+
+    rule; detail: a sentence about this case; addr, length: the memory; table: what it is used as; command: the ITS command
     that brought it about, if one did.
     """
 
@@ -94,6 +96,8 @@ def h1(scene: Scene) -> Iterator[Broken]:
 def _foreign(scene: Scene, key: Key, extent: Extent) -> Iterator[Broken]:
     """The first page of an extent that hardware must not write."""
     kind, allowed, pages = key[0], _own_use(scene, key), extent.pages
+    if not pages:  # an extent without a byte, as of a pending table with too few IDbits
+        return
     first = scene.view.pages.foreign(pages[0], pages[-1])
     while first is not None:
         page = scene.view.pages.page(first)
@@ -280,8 +284,8 @@ def h6(scene: Scene) -> Iterator[Broken]:
     for key in scene.touched.extents:
         if key[0] != Use.ITT or key not in scene.world.extents:
             continue
-        recorded = scene.records.itt(key[1], key[2])
         extent = scene.world.extents[key]
+        recorded = scene.records.itt(key[1], key[2], extent.pages)
         if recorded is not None and not recorded.issuperset(extent.pages):
             yield Broken(
                 H6, "The recorded pages do not cover the translation table.", extent.addr, extent.length, Use.ITT
