@@ -63,7 +63,7 @@ class MachineView:
     """
 
     __slots__ = (
-        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_phase", "_stamp", "id_bits", "in_msi", "ite_bytes", "pages",
+        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_phase", "_stamp", "id_bits", "ite_bytes", "pages",
         "pta", "vmapp_v41",
     )  # fmt: skip
 
@@ -91,7 +91,6 @@ class MachineView:
         self.vmapp_v41 = bool(its[0].typer.vmapp)
         self.ite_bytes = its[0].ite_bytes
         self.id_bits = its[0].profile.gicr_idbits
-        self.in_msi = False
         self._stamp: list[object] = []
         self.registers_moved()
 

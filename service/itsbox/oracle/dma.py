@@ -18,6 +18,7 @@ from itsbox.arch.its_tables import L1_ENTRY_SIZE, itt_bytes
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
 from itsbox.memory.interconnect import Initiator, Why
+from itsbox.ops import Drive, Msi, Op
 from itsbox.oracle.dma_table import TABLE, Row
 from itsbox.oracle.pages import Whose
 from itsbox.oracle.rules import (
@@ -47,8 +48,10 @@ _NEVER_KNOWN: Final = frozenset({Why.DTE, Why.VTE})  # writes of these are noted
 
 
 class Finding(NamedTuple):
-    """A bad access: rule, what was touched, who (``Initiator``), "read", "write" or "message", the interconnect's reason,
-    the bytes, and the class of their page.
+    """A bad access.
+
+    rule; noun: what was touched; initiator: an ``Initiator``; access: "read", "write" or "message"; why: the interconnect's
+    reason; addr, length: the bytes; whose: the class of their page.
     """
 
     rule: Rule
@@ -67,15 +70,15 @@ Report: TypeAlias = Callable[[Finding], None]
 class Dma:
     """The judge of one machine's memory traffic.
 
-    deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); solo: whether one
-    op is one trap, so that a host store between two reads of the hypervisor is a race; reads, writes: reason -> frames known
-    to be good.
+    deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); op: the op that
+    is running; reads, writes: reason -> frames known to be good; hyp_reads, hyp_writes: the same for the hypervisor; shared:
+    frames that it reads although they are the host's.
 
     Invariant: a frame is in ``reads`` or ``writes`` only while its ownership is what it was when judged.
     """
 
     __slots__ = (
-        "deprivileged", "hyp_reads", "hyp_writes", "reads", "report", "solo", "touched", "view", "who", "world", "writes",
+        "deprivileged", "hyp_reads", "hyp_writes", "op", "reads", "report", "shared", "touched", "view", "who", "world", "writes",
     )  # fmt: skip
 
     def __init__(self, view: View, world: World, who: Provenance, touched: Touched, report: Report) -> None:
@@ -85,17 +88,19 @@ class Dma:
         self.touched = touched
         self.report = report
         self.deprivileged = False
-        self.solo = True
+        self.op: Op | None = None
         self.reads: dict[str, set[int]] = {why: set() for why in TABLE}
         self.writes: dict[str, set[int]] = {why: set() for why in TABLE}
         self.hyp_reads: set[int] = set()
         self.hyp_writes: set[int] = set()
+        self.shared: set[int] = set()
 
     # ---------------------------------------------------------------- the hot path
 
     def watch(self) -> Watch:
         """The function for ``Interconnect.watch``: a closure, since attribute look-ups cost more than the check."""
         reads, writes, look, hyp, host = self.reads, self.writes, self.look, self.hyp, self.host
+        read_in_trap = self.touched.hyp_reads
 
         def watch(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
             if initiator > Initiator.HYP:
@@ -103,19 +108,19 @@ class Dma:
                     look(initiator, is_write, addr, length, why)
             elif initiator:
                 hyp(is_write, addr, length)
-            elif is_write:
+            elif is_write and read_in_trap:
                 host(addr, length)
 
         return watch
 
     def forget_page(self, pfn: int) -> None:
         """Ownership of a page changed: judge it again."""
-        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes):
+        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
             known.discard(pfn)
 
     def forget_all(self) -> None:
         """The phase changed: judge everything again."""
-        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes):
+        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
             known.clear()
 
     # ---------------------------------------------------------------- devices
@@ -145,7 +150,7 @@ class Dma:
             host = row.host if row.host is not None else not self.view.pta
             if not self.deprivileged or host:
                 return None
-            if self.view.in_msi:
+            if type(self.op) is Msi:
                 self.touched.host_walks.append(pfn << PAGE_SHIFT)
             return HOST_ENTRY
         if whose >= Whose.DEVICE:
@@ -160,10 +165,13 @@ class Dma:
         return FOREIGN_COMMAND if why == Why.COMMAND else FOREIGN_READ
 
     def _note_entry(self, why: str) -> None:
-        """The ITS writes a device or vPE table entry: remember what memory it will use from now on."""
+        """The ITS writes a device or vPE table entry."""
         node, command = self.view.executing()
-        if command is None:
-            return
+        if command is not None:
+            self.entry_written(node, command, why)
+
+    def entry_written(self, node: int, command: Command, why: str) -> None:
+        """Remember what memory the ITS will use from now on, because of the command that wrote an entry."""
         _, name, words = command
         if why == Why.DTE and name == "MAPD":
             self._note_device(node, MAPD.decode(*words), command)
@@ -198,7 +206,7 @@ class Dma:
         if is_write:
             if self.world.tables:
                 self._note_l1(addr, length)
-        elif self.solo:
+        elif pfn in self.shared and type(self.op) is not Drive:  # the driver's stores lie between traps, not inside one
             self._note_read(addr, length)
 
     def _look_hyp(self, is_write: bool, addr: int, length: int, known: set[int]) -> None:
@@ -208,8 +216,10 @@ class Dma:
                 low = max(addr, pfn << PAGE_SHIFT)
                 access = "write" if is_write else "read"
                 self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, length, whose))
-            else:
-                known.add(pfn)
+                continue
+            known.add(pfn)
+            if whose == Whose.SHARED:
+                self.shared.add(pfn)
 
     def _note_l1(self, addr: int, length: int) -> None:
         found = self.world.table_at(addr)
@@ -221,17 +231,24 @@ class Dma:
                 self.touched.l1[node, n, slot] = None
 
     def _note_read(self, addr: int, length: int) -> None:
-        """Note a read of the hypervisor, and whether the host has changed what it read before in this trap."""
-        for low, size in self.touched.raced:
-            if addr < low + size and low < addr + length:
-                self.touched.swapped.append((addr, length))
-        self.touched.hyp_reads.append((addr, length))
+        """Note a read of host memory, and whether it is of what was acted on and has changed since."""
+        touched = self.touched
+        for low, size, index in touched.raced:
+            if index in touched.acted and addr < low + size and low < addr + length:
+                touched.swapped.append((addr, length))
+        touched.hyp_reads.append((addr, length))
+
+    def acted(self) -> None:
+        """The hypervisor changes a page: it acts on what it read of host memory last."""
+        if self.touched.hyp_reads:
+            self.touched.acted.add(len(self.touched.hyp_reads) - 1)
 
     def host(self, addr: int, length: int) -> None:
-        """A store of the host: a race if it hits what the running trap has already read."""
-        for low, size in self.touched.hyp_reads:
+        """A store of the host while a trap runs: a race if it hits what the trap has read."""
+        for index, (low, size) in enumerate(self.touched.hyp_reads):
             if addr < low + size and low < addr + length:
-                self.touched.raced.append((max(addr, low), min(addr + length, low + size) - max(addr, low)))
+                first, last = max(addr, low), min(addr + length, low + size)
+                self.touched.raced.append((first, last - first, index))
 
     def message(self, initiator: int, addr: int) -> None:
         """A bus message: it may go to a redistributor's frame only."""

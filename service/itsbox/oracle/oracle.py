@@ -16,7 +16,24 @@ from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.arch.redist_registers import register_at as gicr_register_at
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.memory.interconnect import Initiator, Why
-from itsbox.ops import Done, Drive, Hvc, HvcReturn, MmioRead, MmioWrite, Msi, Op, Outcome, Refused, Verdict
+from itsbox.ops import (
+    Ack,
+    Clean,
+    Done,
+    Drive,
+    Fill,
+    Hvc,
+    HvcReturn,
+    Load,
+    MmioRead,
+    MmioWrite,
+    Msi,
+    Op,
+    Outcome,
+    Refused,
+    Store,
+    Verdict,
+)
 from itsbox.oracle.dma import Dma, Finding
 from itsbox.oracle.invariants import INVARIANTS, Broken, Scene
 from itsbox.oracle.pages import Whose
@@ -40,6 +57,8 @@ MAX_PER_OP: Final = 64
 
 _NONE: Final[tuple[Violation, ...]] = ()
 _DEPRIVILEGED: Final = "deprivileged"
+_PASSIVE: Final = frozenset({MmioRead, Load, Store, Fill, Clean, Ack})
+"""Ops that change bytes at most: the DMA check has seen all there is to see of them."""
 _ITS_FRAMES: Final = 0x3_0000
 
 
@@ -83,6 +102,7 @@ class Oracle:
         """For ``Ownership.watch``: a page's state or pins are about to change."""
         self.touched.pages.setdefault(pfn, self.view.pages.page(pfn))
         self.dma.forget_page(pfn)
+        self.dma.acted()
 
     def message(self, initiator: int, addr: int, why: str) -> None:
         """A bus message to a physical address (RDbase with PTA = 1)."""
@@ -92,29 +112,32 @@ class Oracle:
 
     def begin(self, op: Op, step: int) -> None:
         """An op begins; ``step`` is the machine's."""
-        self._op = op
+        self._op = self.dma.op = op
         self._step = step
-        kind = type(op)
-        self.dma.solo = kind is not Drive
-        self.view.in_msi = kind is Msi
 
     def end(self, op: Op, outcome: Outcome) -> Sequence[Violation]:
         """An op ended: the violations of the op, in the order in which they were found."""
         kind = type(op)
-        if kind is MmioWrite or kind is Hvc or kind is Drive:
+        if kind not in _PASSIVE:
+            self._look_around(op, outcome, kind is not Msi)
+        elif self.touched.hyp_reads:
+            self.touched.clear_reads()
+        if not self.violations:
+            return _NONE
+        found, self.violations = self.violations, []
+        self._seen.clear()
+        return found
+
+    def _look_around(self, op: Op, outcome: Outcome, registers: bool) -> None:
+        """What did an op that can change more than bytes do? ``registers``: whether it can write registers."""
+        if registers:
             self._registers()
         touched = self.touched
         if touched.any() or self._queue_moved():
             self._judge(op, outcome)
             touched.clear()
         elif touched.hyp_reads:
-            touched.hyp_reads.clear()
-            touched.raced.clear()
-        if not self.violations:
-            return _NONE
-        found, self.violations = self.violations, []
-        self._seen.clear()
-        return found
+            touched.clear_reads()
 
     def _queue_moved(self) -> bool:
         """Whether the host's queue pointers are not what they were (H8)."""
@@ -204,7 +227,7 @@ class Oracle:
         place = "to" if finding.access == "message" else "at"
         detail = f"{_WHO[finding.initiator]} {verb} {finding.noun} {place} {finding.addr:#x}, {_OWNER[finding.whose]}{doing}."
         access = (Initiator.NAMES[finding.initiator], finding.access, finding.why)
-        self._add(finding.rule, detail, (finding.addr, finding.length), finding.why, access, command=command)
+        self._add(finding.rule, detail, (finding.addr, finding.length), finding.why, access=access, command=command)
 
     def _object(self, broken: Broken) -> None:
         """An invariant objects."""
@@ -217,6 +240,7 @@ class Oracle:
         detail: str,
         where: tuple[int, int],
         table: str,
+        *,
         access: tuple[str | None, str | None, str | None] = (None, None, None),
         command: Command | None = None,
     ) -> None:

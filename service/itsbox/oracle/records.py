@@ -33,8 +33,8 @@ class Records(Protocol):
     def pins(self, pfn: int) -> int | None:
         """How many records say that the page is pinned."""
 
-    def itt(self, node: int, device_id: int) -> frozenset[int] | None:
-        """The frames recorded for a device's translation table."""
+    def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
+        """Those of ``pages`` that are recorded for a device's translation table; None if the device is not recorded."""
 
     def vpe(self, node: int, vpe_id: int) -> bool | None:
         """Whether a vPE is recorded."""
@@ -53,7 +53,7 @@ class NoRecords:
         """Unknown."""
         return None
 
-    def itt(self, node: int, device_id: int) -> frozenset[int] | None:
+    def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
         """Unknown."""
         return None
 

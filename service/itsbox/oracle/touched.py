@@ -17,20 +17,23 @@ __all__ = ["Touched"]
 class Touched:
     """Collected while an op runs, cleared when it has been judged.
 
-    pages: frame -> its state before the op, for every page whose ownership, sharing or pins changed; extents: keys of the
-    ITTs, VPTs, tables that hardware began to use, with the command that did it; l1: (ITS, table, slot) of the hardware's level-1 entries that the hypervisor
-    wrote; l1_outside: addresses of hypervisor writes behind the end of a level 1; swapped: host slots whose content changed
-    between two reads of one trap; hyp_reads, raced: for that purpose, what the hypervisor read and the host then wrote;
-    redistributors: CPUs whose LPI tables or EnableLPIs changed; nodes: ITSs whose registers changed; host_walks: addresses
-    of entries that a device's write was translated with although the host can edit them.
+    pages: frame -> its state before the op, for every page whose ownership, sharing or pins changed.
+    extents: keys of the ITTs, VPTs and tables that hardware began to use, with the command that did it.
+    l1: (ITS, table, slot) of the hardware's level-1 entries that the hypervisor wrote.
+    hyp_reads: what the hypervisor read of host memory in this trap, in order; acted: index of the reads on which it then
+    changed pages; raced: what the host wrote of it meanwhile, with the read's index; swapped: reads of what had been acted on
+    and was another thing by then.
+    redistributors: CPUs whose LPI tables or EnableLPIs changed; nodes: ITSs whose registers changed.
+    host_walks: pages of entries that a device's write was translated with although the host can edit them.
     """
 
     pages: dict[int, PageState] = field(default_factory=dict)
     extents: dict[Key, Command | None] = field(default_factory=dict)
     l1: dict[tuple[int, int, int], None] = field(default_factory=dict)
-    swapped: list[tuple[int, int]] = field(default_factory=list)
     hyp_reads: list[tuple[int, int]] = field(default_factory=list)
-    raced: list[tuple[int, int]] = field(default_factory=list)
+    acted: set[int] = field(default_factory=set)
+    raced: list[tuple[int, int, int]] = field(default_factory=list)
+    swapped: list[tuple[int, int]] = field(default_factory=list)
     redistributors: dict[int, None] = field(default_factory=dict)
     nodes: dict[int, None] = field(default_factory=dict)
     host_walks: list[int] = field(default_factory=list)
@@ -47,10 +50,16 @@ class Touched:
             or self.host_walks
         )
 
+    def clear_reads(self) -> None:
+        """Forget what the hypervisor read: the trap is over."""
+        self.hyp_reads.clear()
+        self.acted.clear()
+        self.raced.clear()
+
     def clear(self) -> None:
         """Forget everything: the next op begins."""
+        self.clear_reads()
         for part in (
-            self.pages, self.extents, self.l1, self.swapped, self.hyp_reads, self.raced, self.redistributors, self.nodes,
-            self.host_walks,
+            self.pages, self.extents, self.l1, self.swapped, self.redistributors, self.nodes, self.host_walks,
         ):  # fmt: skip
             part.clear()

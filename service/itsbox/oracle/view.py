@@ -47,7 +47,7 @@ class View(Protocol):
     """What the oracle may ask about the machine.
 
     pages: ownership; pta: RDbase is an address; vmapp_v41: VMAPP has its GICv4.1 layout; ite_bytes: size of an ITE; id_bits:
-    INTID bits minus one; in_msi: a device's write to GITS_TRANSLATER is being translated.
+    INTID bits minus one.
     """
 
     pages: Pages
@@ -55,7 +55,6 @@ class View(Protocol):
     vmapp_v41: bool
     ite_bytes: int
     id_bits: int
-    in_msi: bool
 
     def phase(self) -> str:
         """trusted, deprivileging or deprivileged."""

@@ -1,0 +1,77 @@
+"""Specification and machine side by side, op by op; a difference is a defect of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from itsbox.oracle.abstract import Abstract, as_tree
+from itsbox.oracle.diff import tree_diff
+from itsbox.oracle.spec import Call, Claims, Facts, NotChecked, specify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from itsbox.ops import Op, Outcome
+
+__all__ = ["Lockstep", "SpecMismatch"]
+
+_PARTS = ("phase", "pages", "its", "registers", "lpis")
+
+
+class SpecMismatch(Exception):
+    """The machine did something else than the specification says.
+
+    op, outcome: the call; wrong: what is wrong with the outcome, or None; lines: expected -> found, one per difference.
+    """
+
+    def __init__(self, op: Op, outcome: Outcome, wrong: str | None, lines: list[str]) -> None:
+        text = [f"{op!r} -> {outcome!r}", *([wrong] if wrong else []), *lines]
+        super().__init__("\n".join(text))
+        self.op = op
+        self.outcome = outcome
+        self.wrong = wrong
+        self.lines = lines
+
+
+class Lockstep:
+    """Compares after each op. ``checked`` and ``skipped`` count ops, so that a test can see that it tested something.
+
+    abstract: reads the machine's abstract state.
+    Owned by: the oracle.
+    """
+
+    __slots__ = ("_abstract", "_claims", "_facts", "_recorded", "checked", "skipped")
+
+    def __init__(self, abstract: Callable[[], Abstract], facts: Facts, claims: Claims) -> None:
+        self._abstract = abstract
+        self._facts = facts
+        self._claims = claims
+        self._recorded = abstract()
+        self.checked = 0
+        self.skipped = 0
+
+    def resume(self) -> None:
+        """The machine was restored: take its state as it is."""
+        self._recorded = self._abstract()
+
+    def compare(self, op: Op, outcome: Outcome) -> None:
+        """Judge one op.
+
+        Raises:
+            SpecMismatch: the machine and the specification disagree.
+        """
+        pre, observed = self._recorded, self._abstract()
+        self._recorded = observed
+        answer = specify(pre, Call(op, outcome, observed, self._facts, self._claims))
+        if isinstance(answer, NotChecked):
+            self.skipped += 1
+            return
+        self.checked += 1
+        lines = tree_diff(_parts(answer.post, answer.loose), _parts(observed, answer.loose))
+        if lines or answer.wrong:
+            raise SpecMismatch(op, outcome, answer.wrong, lines)
+
+
+def _parts(state: Abstract, loose: frozenset[str]) -> dict[str, Any]:
+    tree = as_tree(state)
+    return {name: tree[name] for name in _PARTS if name not in loose}
