@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 import itsbox
@@ -85,8 +86,10 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
+async def refuse_unknown_parameters(request: HTTPConnection) -> None:
     """A query parameter that the route does not have is a mistake, not to be passed over in silence."""
+    if request.scope["type"] != "http":
+        return  # a stream judges its own
     route = request.scope["route"]
     known = {field.alias for field in route.dependant.query_params}
     for name in request.query_params:

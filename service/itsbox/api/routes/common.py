@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from starlette.requests import HTTPConnection
 
 from itsbox.api.numbers import HEX_PATTERN, parse_number
 from itsbox.api.service import Service
@@ -18,7 +19,7 @@ __all__ = ["InQuery", "ServiceDep", "SessionDep", "SessionId", "session_path"]
 session_path: Final = "/v1/sessions/{session_id}"
 
 
-async def the_service(request: Request) -> Service:
+async def the_service(request: HTTPConnection) -> Service:
     """The service of this application."""
     service: Service = request.app.state.service
     return service
