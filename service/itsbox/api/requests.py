@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     StringConstraints,
+    Tag,
     TypeAdapter,
     WithJsonSchema,
     create_model,
@@ -67,6 +69,13 @@ class HardeningChoice(Strict):
     )
 
 
+#: Told apart by their JSON type, so that what is wrong is said of one of them.
+Hardening: TypeAlias = Annotated[
+    Annotated[str, Tag("name")] | Annotated[HardeningChoice, Tag("choice")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "choice"),
+]
+
+
 class CreateSession(Strict):
     """A machine to make. All fields are optional."""
 
@@ -77,7 +86,7 @@ class CreateSession(Strict):
     )
     cpus: int | None = Field(None, strict=True, ge=1, le=64, description="CPUs; the profile's number if left out.")
     ram_mib: int | None = Field(None, strict=True, ge=64, le=4096, description="RAM in MiB; the profile's if left out.")
-    hardening: str | HardeningChoice = Field("strict", description="A preset, or a preset with knobs.")
+    hardening: Hardening = Field("strict", description="A preset, or a preset with knobs.")
     start: Literal["bare", "host", "deprivileged"] = Field(
         "bare",
         description="`bare`: reset. `host`: the built-in driver has probed the ITS. `deprivileged`: and the switch-over is done.",
@@ -120,7 +129,7 @@ class ForkRequest(Strict):
 class RunScenario(Strict):
     """Where to run a scenario."""
 
-    hardening: str | HardeningChoice = "strict"
+    hardening: Hardening = "strict"
     profile: str | None = Field(
         None,
         description="The scenario's own if left out.",

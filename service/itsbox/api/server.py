@@ -12,11 +12,12 @@ import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from itsbox.api.app import create_app
 from itsbox.api.logs import configure_logs
@@ -93,6 +94,16 @@ def deadline_protocol(timeout_s: float, connections: int) -> type[HttpToolsProto
     return DeadlineProtocol
 
 
+class DenyingProtocol(WebSocketsSansIOProtocol):
+    """WebSockets whose refusal by an ordinary response is not taken for a failure of the application."""
+
+    async def send(self, message: Any) -> None:
+        """Send; a complete response ends the opening handshake as an upgrade does."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
+
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Uvicorn's settings. One worker: sessions live in this process."""
     limits = settings.limits
@@ -101,7 +112,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         http=deadline_protocol(settings.receive_timeout_s, limits.connections),
-        ws="websockets-sansio",
+        ws=DenyingProtocol,
         ws_max_size=limits.request_bytes,
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
