@@ -10,8 +10,9 @@ from itsbox.host.devices import move_event, pick_cpu, routed_to
 from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
 from itsbox.host.probe import bring_up, force_quiescent, map_collection
+from itsbox.host.residency import deschedule
 from itsbox.host.state import ItsNode
-from itsbox.host.vpes import deschedule, move_vpe
+from itsbox.host.vpes import move_vpe
 
 __all__ = ["offline", "online", "resume", "suspend"]
 

@@ -9,7 +9,7 @@ from itsbox.host.kernel import Kernel
 from itsbox.host.lpis import write_config
 from itsbox.host.queue import post
 from itsbox.host.state import Event, ItsDevice, Vpe
-from itsbox.host.vpes import ensure_mapped
+from itsbox.host.vpes import ensure_mapped, release_mapping
 
 __all__ = ["forward", "unforward"]
 
@@ -20,7 +20,7 @@ def forward(kernel: Kernel, place: int, device: ItsDevice, event_id: int, *, vpe
     ``place``: which ITS the device is on. A vPE that moves keeps its virtual INTID, whatever is asked for.
     """
     its, event = kernel.state.its[place], device.events[event_id]
-    ensure_mapped(kernel, place, vpe)
+    ensure_mapped(kernel, place)
     doorbell = _doorbell(kernel, place, vpe)
     if event.vpe is not None:
         _count(kernel, place, event, -1)
@@ -52,6 +52,7 @@ def unforward(kernel: Kernel, place: int, device: ItsDevice, event_id: int) -> N
     command = MAPTI(device_id=device.device_id, event_id=event_id, intid=event.lpi, icid=event.cpu)
     post(kernel, its, command, sync(its, event.cpu))
     mask(kernel, its, device, event_id, enable=True)
+    release_mapping(kernel, place)
 
 
 def _doorbell(kernel: Kernel, place: int, vpe: Vpe) -> int:

@@ -11,9 +11,10 @@ from itsbox.host.arguments import ANY_CPU, CPU, DEVICE, EVENT, ITS, Arg, Call
 from itsbox.host.device_calls import mapped_event, shown, target_cpu
 from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
+from itsbox.host.residency import deschedule, schedule
 from itsbox.host.state import Event, Vpe
 from itsbox.host.vlpis import forward, unforward
-from itsbox.host.vpes import create_vpe, deschedule, destroy_vpe, invalidate_all, move_vpe, schedule
+from itsbox.host.vpes import create_vpe, destroy_vpe, invalidate_all, move_vpe
 from itsbox.host.vsgis import configure_vsgi, send_vsgi
 
 __all__ = ["VPE_CALLS"]

@@ -1,31 +1,16 @@
-"""vPEs as Linux and KVM drive them: map, schedule in and out, move, unmap (gic-its.md 8.3; issue of GICv4).
+"""vPEs as Linux and KVM drive them: map, move, unmap (gic-its.md 8.3).
 
 All vPEs are one guest's: they share one configuration table for virtual LPIs, as ``struct its_vm`` has it.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from itsbox.arch.its_commands import VINVALL, VMAPP, VMAPP_V41, VMOVP, VMOVP_V41, VSYNC, Command
 from itsbox.arch.its_registers import GITS_TYPER
 from itsbox.arch.lpi_tables import LPIConfig
-from itsbox.arch.memory_attributes import (
-    INNER_SHAREABLE,
-    NON_CACHEABLE,
-    NON_SHAREABLE,
-    READ_WRITE_ALLOCATE_WRITE_BACK,
-)
-from itsbox.arch.redist_registers import (
-    GICR_VPENDBASER,
-    GICR_VPENDBASER_V41,
-    GICR_VPROPBASER,
-)
-from itsbox.arch.smccc import Errno
 from itsbox.arch.values import SIZE_64K, align_up
-from itsbox.host.doorbells import clear_doorbell, enable_doorbell, leave_proxy, move_doorbell
+from itsbox.host.doorbells import enable_doorbell, leave_proxy, move_doorbell
 from itsbox.host.errors import KernelError
-from itsbox.host.gicv4 import clear_residency
 from itsbox.host.kernel import Kernel
 from itsbox.host.lpis import alloc_lpis
 from itsbox.host.memory import free_pages, order_of
@@ -35,15 +20,15 @@ from itsbox.host.redistributors import DEFAULT_PRIORITY
 from itsbox.host.state import ItsNode, Vpe
 from itsbox.host.vpe_tables import ensure_vpe_entry
 
-__all__ = ["create_vpe", "deschedule", "destroy_vpe", "ensure_mapped", "invalidate_all", "move_vpe", "schedule"]
-
-_READ_ALLOCATE_WRITE_BACK: Final = 3
+__all__ = [
+    "create_vpe", "destroy_vpe", "ensure_mapped", "invalidate_all", "move_vpe", "release_mapping",
+]  # fmt: skip
 
 
 def create_vpe(kernel: Kernel, vpe_id: int, cpu: int) -> Vpe:
     """Make a vPE: its pending table, its doorbell, its table entries, and VMAPP, VSYNC, VINVALL, VSYNC on every ITS.
 
-    With an ITS list each ITS is told only when it has an event for the vPE (its_map_vm).
+    With an ITS list an ITS is told only when it has an event for the guest (its_map_vm).
 
     Raises:
         KernelError: ENOMEM, ENOSPC; nothing is kept but level-2 pages, as in the kernel.
@@ -60,8 +45,8 @@ def create_vpe(kernel: Kernel, vpe_id: int, cpu: int) -> Vpe:
         raise
     kernel.port.clean(vpt, _vpt_bytes(kernel))
     vpe = state.vpes[vpe_id] = Vpe(vpe_id=vpe_id, cpu=cpu, vpt=vpt, doorbell=doorbell)
-    if _is_eager(kernel):
-        for place in _virtual_places(kernel):
+    for place in _virtual_places(kernel):
+        if _is_eager(kernel) or _forwarded(kernel, place):
             _map_on(kernel, place, vpe)
     if state.has_rvpeid:
         enable_doorbell(kernel, vpe, enable=True)  # GICv4.1: the hardware knows when not to ring
@@ -82,48 +67,6 @@ def destroy_vpe(kernel: Kernel, vpe: Vpe) -> None:
     free_pages(state.pages, vpe.vpt, order_of(_vpt_bytes(kernel)))
 
 
-def schedule(kernel: Kernel, vpe: Vpe, cpu: int) -> None:
-    """Make a vPE resident on a CPU (vgic_v4_load): move it there, silence its doorbell, program the frame.
-
-    Raises:
-        KernelError: EBUSY, another vPE is resident there.
-    """
-    if any(each.resident and each.cpu == cpu and each is not vpe for each in kernel.state.vpes.values()):
-        raise KernelError(Errno.EBUSY, f"CPU {cpu} has a vPE resident")
-    if vpe.resident:
-        deschedule(kernel, vpe, ring=False)
-    move_vpe(kernel, vpe, cpu)
-    if kernel.state.has_rvpeid:
-        value = GICR_VPENDBASER_V41.decode(0).replace(vpe_id=vpe.vpe_id, vgrp0_en=1, vgrp1_en=1, valid=1)
-        kernel.write(kernel.state.cpus[cpu].rd_base, value)
-    else:
-        if vpe.doorbell_enabled:
-            enable_doorbell(kernel, vpe, enable=False)
-        _make_resident(kernel, vpe, cpu)
-    vpe.resident = True
-    clear_doorbell(kernel, vpe)
-
-
-def deschedule(kernel: Kernel, vpe: Vpe, *, ring: bool) -> bool:
-    """Make a vPE non-resident (vgic_v4_put); with ``ring`` its doorbell is to ring when something comes for it.
-
-    Answers PendingLast: whether something is pending for it already.
-    """
-    rd_base = kernel.state.cpus[vpe.cpu].rd_base
-    if not kernel.state.has_rvpeid:
-        if ring and not vpe.doorbell_enabled:
-            enable_doorbell(kernel, vpe, enable=True)
-        vpe.resident = False
-        return bool(clear_residency(kernel, rd_base).pending_last)
-    value = kernel.read(rd_base, GICR_VPENDBASER_V41)
-    # PendingLast written as 1 says that nobody wants to know; Doorbell asks for the default doorbell instead.
-    kernel.write(rd_base, value.replace(valid=0, doorbell=int(ring), pending_last=int(not ring)))
-    if not kernel.poll(lambda: not kernel.read(rd_base, GICR_VPENDBASER_V41).dirty):
-        kernel.port.print("ITS virtual pending table not cleaning")
-    vpe.resident = False
-    return not ring or bool(kernel.read(rd_base, GICR_VPENDBASER_V41).pending_last)
-
-
 def move_vpe(kernel: Kernel, vpe: Vpe, cpu: int) -> bool:
     """Move a vPE to another CPU's redistributor, and its doorbell with it; False if it is there (its_vpe_set_affinity)."""
     source = vpe.cpu
@@ -142,15 +85,29 @@ def invalidate_all(kernel: Kernel, vpe: Vpe) -> None:
         return
 
 
-def ensure_mapped(kernel: Kernel, place: int, vpe: Vpe) -> None:
-    """Before an ITS gets its first event for a vPE, it must know the vPE."""
-    if place not in vpe.mapped:
-        _map_on(kernel, place, vpe)
+def ensure_mapped(kernel: Kernel, place: int) -> None:
+    """Before an ITS gets its first event for the guest, it must know all of the guest's vPEs (its_map_vm)."""
+    for vpe in kernel.state.vpes.values():
+        if place not in vpe.mapped:
+            _map_on(kernel, place, vpe)
+
+
+def release_mapping(kernel: Kernel, place: int) -> None:
+    """After an ITS has lost its last event for the guest, it need not know the vPEs any more (its_unmap_vm)."""
+    if not _is_eager(kernel) and not _forwarded(kernel, place):
+        for vpe in kernel.state.vpes.values():
+            if place in vpe.mapped:
+                _unmap_on(kernel, place, vpe)
 
 
 def _is_eager(kernel: Kernel) -> bool:
     """Whether vPEs are mapped everywhere at once: always but with an ITS list on GICv4.0 (gic_requires_eager_mapping)."""
     return kernel.state.has_rvpeid or all(its.its_number is None for its in kernel.state.its)
+
+
+def _forwarded(kernel: Kernel, place: int) -> int:
+    """How many events an ITS forwards to the guest."""
+    return sum(vpe.vlpis.get(place, 0) for vpe in kernel.state.vpes.values())
 
 
 def _virtual_places(kernel: Kernel) -> list[int]:
@@ -239,33 +196,3 @@ def _vmovp(kernel: Kernel, place: int, vpe: Vpe, *, sequence_number: int, its_li
     else:
         command = VMOVP(sequence_number=sequence_number, its_list=its_list, vpe_id=vpe.vpe_id, rd_base=rd_base)
     post(kernel, its, command, VSYNC(vpe_id=vpe.vpe_id))
-
-
-def _make_resident(kernel: Kernel, vpe: Vpe, cpu: int) -> None:
-    """GICv4.0: name the guest's configuration table and the vPE's pending table to the redistributor (its_vpe_schedule)."""
-    state, rd_base = kernel.state, kernel.state.cpus[cpu].rd_base
-    shareability = kernel.shared(INNER_SHAREABLE)
-    coherent = shareability != NON_SHAREABLE
-    kernel.write(
-        rd_base,
-        GICR_VPROPBASER(
-            id_bits=state.id_bits - 1,
-            inner_cache=_READ_ALLOCATE_WRITE_BACK if coherent else NON_CACHEABLE,
-            shareability=shareability,
-            physical_address=state.virtual_property_table,
-            outer_cache=0,
-        ),
-    )
-    kernel.write(
-        rd_base,
-        GICR_VPENDBASER(
-            inner_cache=READ_WRITE_ALLOCATE_WRITE_BACK if coherent else NON_CACHEABLE,
-            shareability=shareability,
-            physical_address=vpe.vpt,
-            outer_cache=0,
-            dirty=0,
-            pending_last=1,  # nobody knows whether the table is empty
-            idai=0,
-            valid=1,
-        ),
-    )

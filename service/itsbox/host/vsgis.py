@@ -26,12 +26,17 @@ def configure_vsgi(kernel: Kernel, vpe: Vpe, virtual_intid: int, *, enable: bool
 
 
 def send_vsgi(kernel: Kernel, vpe: Vpe, virtual_intid: int) -> None:
-    """Make a virtual SGI pending (its_sgi_set_irqchip_state).
+    """Make a virtual SGI pending (its_sgi_set_irqchip_state). The device tree says where the frame of GITS_SGIR is.
 
     Raises:
         KernelError: EOPNOTSUPP.
     """
-    kernel.write(_its(kernel).base, GITS_SGIR(virtual_intid=virtual_intid, vpe_id=vpe.vpe_id))
+    _its(kernel)
+    sgir = kernel.platform.where.sgir
+    if sgir is None:
+        raise KernelError(Errno.EOPNOTSUPP, "there is no virtual SGI frame")
+    value = GITS_SGIR(virtual_intid=virtual_intid, vpe_id=vpe.vpe_id)
+    kernel.port.mmio_write(sgir, value.WIDTH // 8, value.word())
 
 
 def _its(kernel: Kernel) -> ItsNode:
