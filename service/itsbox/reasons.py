@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["Reason", "markdown"]
+__all__ = ["BY_WORD", "Reason", "markdown"]
 
 _MEM: Final = "Linux, arch/arm64/kvm/hyp/nvhe/mem_protect.c"
 _RFC: Final = "pKVM ITS hardening RFC, patch"
@@ -55,18 +55,18 @@ class Reason(Enum):
     PAGE_NOT_HYP_OWNED = ("page_not_hyp_owned", "The page does not belong to the hypervisor, which therefore cannot give it away.", f"{_MEM}, __pkvm_hyp_donate_host", "EPERM")
     PAGE_NOT_GUEST_OWNED = ("page_not_guest_owned", "The page does not belong to a guest that is being torn down.", f"{_MEM}, __pkvm_host_reclaim_page", "EPERM")
     HYP_CARVEOUT = ("hyp_carveout", "The page was the hypervisor's from the start and is never given to the host.", f"{_MEM}, fix_host_ownership", "EPERM")
-    HYP_IN_USE = ("hyp_in_use", "The hypervisor took the page for the ITS and still needs it.", f"{_RFC} 6 and 7", "EPERM")
     PAGE_NOT_MEMORY = ("page_not_memory", "The page is not memory.", f"{_MEM}, check_range_allowed_memory", "EPERM")
     RANGE_CROSSES_REGION = ("range_crosses_region", "The range crosses the border between memory and devices, or leaves the address space.", f"{_MEM}, find_mem_range", "EINVAL")
     PAGE_NOT_MMIO = ("page_not_mmio", "The page is memory; only a page of a device can be donated this way.", f"{_RFC} 1", "EINVAL")
     MMIO_ANNOTATED = ("mmio_annotated", "The host's stage-2 entry names another owner: the page was donated before.", f"{_RFC} 1", "EPERM")
     MMIO_NOT_HYP = ("mmio_not_hyp", "The device page does not belong to the hypervisor.", f"{_RFC} 1", "EPERM")
-    MMIO_IN_USE = ("mmio_in_use", "The device page lies in a region that the hypervisor guards; the host cannot have it back.", f"{_RFC} 2", "EPERM")
 
     # ---------------------------------------------------------------- hypercalls and take-over
     UNKNOWN_FUNCTION = ("unknown_function", "No hypercall has this name or number, or the chosen preset does not have it.", "Arm DEN0028, SMC Calling Convention, NOT_SUPPORTED")
     FUNCTION_CLOSED = ("function_closed", "The hypercall belongs to the time before the host was deprivileged.", "Linux, arch/arm64/kvm/hyp/nvhe/hyp-main.c, handle_host_hcall")
     NO_SUCH_CPU = ("no_such_cpu", "The machine has no such CPU.", "Linux, arch/arm64/kvm/hyp/nvhe/setup.c", "EINVAL")
+    GUESTS_FULL = ("guests_full", "There are as many protected guests as there can be.", "Linux, arch/arm64/kvm/hyp/nvhe/pkvm.c", "ENOMEM")
+    NO_SUCH_GUEST = ("no_such_guest", "No protected guest has this handle.", "Linux, arch/arm64/kvm/hyp/nvhe/pkvm.c", "EINVAL")
     ALREADY_FINALISED = ("already_finalised", "Stage 2 is already on for this CPU.", f"{_MEM}, __pkvm_prot_finalize", "EPERM")
     REGIONS_FULL = ("regions_full", "All eight protected regions are taken.", f"{_RFC} 2", "ENOMEM")
     REGION_UNALIGNED = ("region_unaligned", "A protected region begins or ends inside a page.", f"{_RFC} 4", "EINVAL")
@@ -143,6 +143,10 @@ class Reason(Enum):
     VPROPBASER_CHANGED = ("vpropbaser_changed", "GICR_VPROPBASER must name a table that the hypervisor knows.", f"{_GIC}, GICR_VPROPBASER", "EPERM")
     VPENDBASER_UNKNOWN = ("vpendbaser_unknown", "GICR_VPENDBASER must name a pending table of a vPE that the hypervisor knows.", f"{_GIC}, GICR_VPENDBASER", "EPERM")
     # fmt: on
+
+
+BY_WORD: Final = {reason.value: reason for reason in Reason}
+"""The word on the wire to its reason."""
 
 
 def markdown() -> str:

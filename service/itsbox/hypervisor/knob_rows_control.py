@@ -225,8 +225,8 @@ knob(
     source="RFC 8, v2, Android; own", consequence="`forwarded`: what they do is the implementation's secret.",
 )  # fmt: skip
 knob(
-    "reserved_bits", "commands", "RES0 bits of a command.",
-    kept="reach the hardware", cleared="are cleared first",
+    "reserved_bits", "commands", "RES0 bits of a command or a level-1 entry.",
+    kept="reach the hardware", cleared="are cleared first; a level-1 entry whose page is misaligned is refused",
     source="RFC 8; own: gic-its.md 10.2", consequence="`kept`: they may mean something to the implementation.",
 )  # fmt: skip
 knob(

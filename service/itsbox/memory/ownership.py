@@ -185,6 +185,10 @@ class Ownership:
         """Whether every page of the range is memory that the host owns alone."""
         return all(n in self.ram and self._code(n) == _HOST for n in range(pfn, pfn + pages))
 
+    def why_not_share(self, pfn: int) -> Reason | None:
+        """Why a page cannot be shared or donated by the host, or None if it can."""
+        return self._memory_range(pfn, 1) or self._all_are(pfn, 1, _HOST)
+
     def describe(self, pfn: int) -> tuple[str, str, int]:
         """(owner, the owner's state, pins), for people."""
         code = self._code(pfn)
@@ -257,14 +261,14 @@ class Ownership:
         """``__pkvm_host_donate_guest``: the pages become a protected guest's alone."""
         return self._move(pfn, pages, _HOST, _GUEST, cause)
 
-    def host_reclaim_page(self, pfn: int, cause: str) -> Reason | None:
-        """``__pkvm_host_reclaim_page``: take a page of a dying guest back; the caller has wiped it.
+    def guest_donate_hyp(self, pfn: int, cause: str) -> Reason | None:
+        """First half of ``__pkvm_host_reclaim_page``: the hypervisor takes a dying guest's page, to wipe it.
 
-        The protected guest of the memory map lives for ever: its carve-out cannot be reclaimed.
+        The protected guest of the memory map lives for ever: its carve-out cannot be taken.
         """
         if pfn in self.guest:
             return Reason.PAGE_NOT_GUEST_OWNED
-        return self._move(pfn, 1, _GUEST, _HOST, cause)
+        return self._move(pfn, 1, _GUEST, _HYP, cause)
 
     def commit(self, plan: Plan, cause: str) -> Reason | None:
         """Carry out a plan, all of it or nothing. ``cause`` is the word that its events carry."""
@@ -374,8 +378,8 @@ class Ownership:
         self._log.emit(PAGE_STATE, pfn << PAGE_SHIFT, pages, old, new, cause)
 
     def state(self) -> dict[str, Any]:
-        """Everything that decides future behaviour, as plain data in canonical order."""
-        return {"codes": tuple(sorted(self._codes.items())), "pins": tuple(sorted(self._pins.items()))}
+        """Everything that decides future behaviour, as plain data."""
+        return {"codes": dict(self._codes), "pins": dict(self._pins)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""

@@ -1,0 +1,183 @@
+"""The command queue on both sides: look at what the host wrote, hand checked copies to the hardware.
+
+``CommandQueue`` is the mechanism: fetch from the host queue, look at a command, copy to the hardware queue, make visible, see how
+far the ITS came. In which order and how many at a time is the business of ``pumps``.
+
+Commands are looked at as four words. Decoding, and the reserved bits, come from ``arch``; a command that the knobs let pass
+unseen is not decoded at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from itsbox.arch.its_commands import COMMAND_SIZE, OPCODE_MASK, SYNC, VIRTUAL_OPCODE
+from itsbox.arch.its_registers import GITS_CREADR, GITS_CWRITER
+from itsbox.events import COMMAND_REJECTED, SHADOW_QUEUE
+from itsbox.hypervisor.command_checks import Check, Checked, PhysicalChecks, command_layouts
+from itsbox.hypervisor.its_state import ItsState
+from itsbox.hypervisor.virtual_checks import VirtualChecks
+from itsbox.ops import Verdict
+from itsbox.reasons import Reason
+
+if TYPE_CHECKING:
+    from itsbox.arch.layout import Layout
+    from itsbox.hypervisor.el2 import El2
+
+__all__ = ["WORDS", "CommandQueue", "Refusal", "Words"]
+
+WORDS: Final = Struct("<4Q")
+Words: TypeAlias = tuple[int, int, int, int]
+
+
+class Refusal(NamedTuple):
+    """The last refused command, for diagnosis: host slot, name, words, why, and GITS_CWRITER as the host wanted it."""
+
+    slot: int
+    name: str | None
+    words: Words
+    reason: Reason
+    host_cwriter: int
+
+
+class _Row(NamedTuple):
+    layout: type[Layout]
+    check: Check | None
+    refused: Reason | None
+
+
+class CommandQueue:
+    """The queue of one ITS. ``last_refusal`` is kept until another command is refused."""
+
+    __slots__ = (
+        "_clears",
+        "_flushes",
+        "_rows",
+        "_unknown",
+        "_unknown_virtual",
+        "el2",
+        "last_refusal",
+        "neutral",
+        "state",
+    )
+
+    def __init__(self, el2: El2, state: ItsState) -> None:
+        self.el2 = el2
+        self.state = state
+        self.last_refusal: Refusal | None = None
+        knobs = el2.knobs
+        self._clears = knobs["reserved_bits"] == "cleared"
+        self._flushes = knobs["cache_maintenance"] == "flush"
+        self._unknown = Reason.UNKNOWN_OPCODE if knobs["unknown_opcodes"] == "refused" else None
+        refuses_virtual = knobs["virtual_commands"] == "refused" or (
+            knobs["virtual_commands"] == "checked" and not state.typer.virtual
+        )
+        self._unknown_virtual = Reason.VIRTUAL_OPCODE if refuses_virtual else self._unknown
+        physical = PhysicalChecks(el2, state)
+        checks = physical.by_opcode() | VirtualChecks(el2, state, physical).by_opcode()
+        self._rows = {
+            opcode: _Row(
+                layout,
+                checks.get(opcode),
+                Reason.VIRTUAL_OPCODE if refuses_virtual and opcode & VIRTUAL_OPCODE else None,
+            )
+            for opcode, layout in command_layouts(state).items()
+        }
+        #: Stands in the place of a refused command where offsets of both queues must stay equal: it waits for nothing.
+        self.neutral: Words = SYNC(rd_base=physical.any_redistributor).encode()  # type: ignore[assignment]
+
+    # ---------------------------------------------------------------- looking
+
+    def fetch(self, offset: int, length: int) -> bytes:
+        """Read commands from the host queue; the caller keeps within it."""
+        return self.el2.load(self.state.host_queue + offset, length)
+
+    def look(self, words: Words) -> tuple[str | None, Words, Checked]:
+        """Name, words to submit, and verdict of one command."""
+        row = self._rows.get(words[0] & OPCODE_MASK)
+        if row is None:
+            return None, words, self._unknown_virtual if words[0] & VIRTUAL_OPCODE else self._unknown
+        layout, check, refused = row
+        if refused is not None:
+            return layout.NAME, words, refused
+        if self._clears:
+            reserved = layout.RES0
+            if words[0] & reserved[0] or words[1] & reserved[1] or words[2] & reserved[2] or words[3] & reserved[3]:
+                words = layout.decode(*words).encode()  # type: ignore[assignment]
+        return layout.NAME, words, None if check is None else check(layout.decode(*words))
+
+    def reject(self, offset: int, name: str | None, words: Words, reason: Reason) -> None:
+        """Report a refused command: its record, its event, the diagnosis."""
+        slot = offset // COMMAND_SIZE
+        self.state.its.records.append((slot, name, words, Verdict.REFUSED, None, reason))
+        self.note(offset, name, words, reason)
+
+    def note(self, offset: int, name: str | None, words: Words, reason: Reason) -> None:
+        """The same for a command of which hardware has made a record."""
+        slot = offset // COMMAND_SIZE
+        self.el2.log.emit(COMMAND_REJECTED, slot, name, words, reason, reason.citation)
+        self.last_refusal = Refusal(slot, name, words, reason, self.state.host_cwriter)
+
+    # ---------------------------------------------------------------- submitting
+
+    def copy(self, offset: int, data: bytes) -> None:
+        """Put commands into the hardware queue at a byte offset, around its end if need be, and make the ITS see them."""
+        state = self.state
+        head = data[: state.hw_bytes - offset]
+        self._put(state.hw_queue + offset, head)
+        if len(head) < len(data):
+            self._put(state.hw_queue, data[len(head) :])
+
+    def _put(self, addr: int, data: bytes) -> None:
+        self.el2.store(addr, data)
+        if self._flushes and self.state.needs_flush:
+            self.el2.interconnect.clean(addr, len(data))
+
+    def write_cwriter(self, value: int) -> None:
+        """Write the hardware's GITS_CWRITER."""
+        self.el2.bus.write(self.state.base + GITS_CWRITER.OFFSET, 8, value)
+
+    def read_creadr(self) -> GITS_CREADR:
+        """Look how far the hardware is. The ITS works synchronously, so that one look is all the polling there is."""
+        self.state.polls += 1
+        return GITS_CREADR.decode(self.el2.bus.read(self.state.base + GITS_CREADR.OFFSET, 8))
+
+    def submit(self, commands: list[Words], offsets: list[int]) -> bool:
+        """Copy checked commands behind those that hardware has, and let it carry them out.
+
+        offsets: where each lay in the host queue. True when all were carried out; else the rest stays in the hardware queue,
+        ``inflight``, from the one on at which the ITS stopped.
+        """
+        if not commands:
+            return True
+        state = self.state
+        records = state.its.records
+        before, start = len(records), state.hw_offset
+        self.copy(start, b"".join([WORDS.pack(*words) for words in commands]))
+        target = (start + len(commands) * COMMAND_SIZE) % state.hw_bytes
+        self.write_cwriter(target)
+        reached = self.read_creadr().offset
+        done = len(commands) if reached == target else (reached - start) % state.hw_bytes // COMMAND_SIZE
+        # The hardware numbers its own queue; the host knows its commands by the slots of the host's.
+        for n, offset in zip(range(before, len(records)), offsets, strict=False):
+            records[n] = (offset // COMMAND_SIZE, *records[n][1:])
+        state.hw_offset = reached
+        state.consumed = offsets[done] if done < len(offsets) else self.next(offsets[-1])
+        state.inflight = tuple(offsets[done:])
+        return not state.inflight
+
+    def next(self, offset: int) -> int:
+        """The following offset in the host queue."""
+        following = offset + COMMAND_SIZE
+        return 0 if following >= self.state.host_bytes else following
+
+    def mirrored(self, start: int, count: int) -> None:
+        """Report that ``count`` commands went from the host queue to the hardware queue."""
+        if count:
+            self.el2.log.emit(SHADOW_QUEUE, start, self.state.consumed, count)
+
+    def words_of(self, data: bytes) -> Iterable[Words]:
+        """Commands in a piece of a queue."""
+        return WORDS.iter_unpack(data)
