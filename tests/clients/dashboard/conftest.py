@@ -39,6 +39,12 @@ FLAGS: Final = (
 )
 
 
+def keep_artefacts() -> None:
+    """Make the folder for screenshots, which git is not to see."""
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    (ARTEFACTS.parent / ".gitignore").write_text("*\n")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the browser say so when there is none; in CI that is a failure, not a skip."""
     missing = sync_playwright is None or not Path(CHROMIUM).exists()

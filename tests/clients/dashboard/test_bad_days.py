@@ -98,6 +98,8 @@ def test_a_gap_in_history_is_a_row_of_the_stream_and_a_count(scripted: ScriptedS
     scripted.add("s1", "lpi.pending", 90, intid=8192, cpu=0, vpe=None)
     scripted.floor["s1"] = 60
     page = open_page(url)
+    expect(page.get_by_test_id("counters")).to_contain_text("41 shown")
+    page.get_by_role("grid", name="Event stream").press("Home")
 
     expect(page.get_by_text("events 1–60 are gone: the service no longer keeps them")).to_be_visible()
     expect(page.get_by_text(re.compile("60 events of this session's history are gone"))).to_be_visible()

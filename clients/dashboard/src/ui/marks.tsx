@@ -69,7 +69,7 @@ export function Panel(props: {
 /** A table may be wider than the page: the region scrolls by keyboard too, and has a name. */
 export function Scroll({ label, children, class: name = "" }: { label: string; children: ComponentChildren; class?: string }) {
   return (
-    <div class={`scroll ${name}`} role="region" aria-label={label} tabIndex={0}>
+    <div class={`scroll ${name}`} role="group" aria-label={label} tabIndex={0}>
       {children}
     </div>
   );

@@ -141,7 +141,7 @@ function Step({ at, done, title, children }: { at: number; done: number; title: 
 
 function Log({ lines }: { lines: string[] }) {
   return (
-    <div class="console" role="region" aria-label="Kernel log" tabIndex={0}>
+    <div class="console" role="group" aria-label="Kernel log" tabIndex={0}>
       {lines.map((line, index) => (
         <div key={index} class={/timeout|failed/.test(line) ? "hot" : ""}>
           {line}
@@ -167,7 +167,7 @@ function Diagnosis({ value }: { value: Bag }) {
         )}
       </dl>
       {rows.length > 0 && (
-        <div class="scroll" role="region" aria-label="Hypotheses" tabIndex={0}>
+        <div class="scroll" role="group" aria-label="Hypotheses" tabIndex={0}>
           <table>
             <thead>
               <tr>

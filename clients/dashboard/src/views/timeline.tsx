@@ -71,7 +71,7 @@ export function TimelineView({ model }: { model: SessionModel }) {
           {fold.log.length === 0 ? (
             <Empty title="Nothing yet" />
           ) : (
-            <div class="console" tabIndex={0} role="region" aria-label="Driver log">
+            <div class="console" tabIndex={0} role="group" aria-label="Driver log">
               {fold.log.slice(-200).map((line) => (
                 <div key={`${line.seq}`}>{line.line}</div>
               ))}

@@ -1,0 +1,98 @@
+"""Every view, in light and dark, wide and narrow: drawn without an error, legible to axe, kept as a screenshot."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.clients.dashboard.conftest import ARTEFACTS, OpenPage, keep_artefacts
+from tests.clients.dashboard.live_service import LiveService
+from tests.clients.dashboard.machines import busy, walked
+
+pytestmark = pytest.mark.browser
+
+#: view and a text that is there once it is drawn
+PAGES = {
+    "sessions": "Running",
+    "scenarios": "Side by side",
+    "story": "A machine boots",
+}
+VIEWS = {
+    "events": "what happened",
+    "queues": "Hardware queue",
+    "memory": "Pages by owner",
+    "registers": "GITS_CBASER",
+    "tables": "Entries (level 2)",
+    "refusals": "refusals for",
+    "violations": "What the oracle objects to",
+    "timeline": "Events by type",
+    "drive": "Send an op",
+}
+LOOKS = [("light", 1280), ("light", 400), ("dark", 1280), ("dark", 400)]
+
+
+@pytest.fixture(scope="module")
+def session(live: LiveService) -> str:
+    return walked(live)
+
+
+def check(page: Page, name: str, scheme: str, width: int) -> None:
+    """Leave a screenshot; the page must not scroll sideways, and axe must have nothing to say."""
+    keep_artefacts()
+    page.wait_for_timeout(300)
+    page.screenshot(path=ARTEFACTS / f"{name}-{scheme}-{width}.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    found = Axe().run(page)
+    complaints = [
+        f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+    assert complaints == []
+
+
+@pytest.mark.parametrize("scheme,width", LOOKS)
+@pytest.mark.parametrize("view", VIEWS)
+def test_view_of_a_session(
+    live: LiveService, session: str, open_page: OpenPage, view: str, scheme: str, width: int
+) -> None:
+    """The view shows a machine that has booted, been deprivileged and attacked."""
+    page = open_page(f"{live.url}/#/s/{session}/{view}", scheme=scheme, width=width)
+    expect(page.get_by_text("● live")).to_be_visible()
+    expect(page.get_by_text(VIEWS[view]).first).to_be_visible()
+
+    check(page, view, scheme, width)
+
+
+@pytest.mark.parametrize("scheme,width", LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(live: LiveService, session: str, open_page: OpenPage, name: str, scheme: str, width: int) -> None:
+    """The pages around the sessions."""
+    page = open_page(f"{live.url}/#/{'' if name == 'sessions' else name}", scheme=scheme, width=width)
+    expect(page.get_by_text(PAGES[name]).first).to_be_visible()
+
+    check(page, name, scheme, width)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_violations_with_evidence(live: LiveService, open_page: OpenPage, scheme: str) -> None:
+    """Without pKVM an ITT in hypervisor memory is a violation: the view names page, owner and rule."""
+    sid = busy(live)
+    page = open_page(f"{live.url}/#/s/{sid}/violations", scheme=scheme)
+    expect(page.get_by_text("▲ DMA").first).to_be_visible()
+    expect(page.get_by_text("itsb1-").first).to_be_visible()
+    expect(page.get_by_text(live.call("GET", f"/v1/sessions/{sid}")["map"]["hyp"]).first).to_be_visible()
+
+    check(page, "violations-evidence", scheme, 1280)
+
+
+def test_dialogs(live: LiveService, session: str, open_page: OpenPage) -> None:
+    """The keys, the calls as curl and the key form are dialogs that axe accepts and Escape closes."""
+    page = open_page(f"{live.url}/#/s/{session}/queues")
+    for button, text in (("Keys", "pause and resume"), ("API calls", "curl"), ("Key", "Needed only where")):
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_text(text).first).to_be_visible()
+        check(page, f"dialog-{button.lower().replace(' ', '-')}", "light", 1280)
+        page.keyboard.press("Escape")
+        expect(page.get_by_text(text).first).to_be_hidden()
