@@ -1,7 +1,7 @@
 """The ``itsbox`` command. Each command is one module here with a ``register`` function; ``COMMANDS`` lists them in help order.
 
-Exit codes, the same for every command (``output.Exit``): 0 all well; 1 a difference, a violation or a failed check; 2 wrong usage, or
-an input that cannot be read; 3 the service (or the peer) cannot be reached.
+Exit codes, the same for every command (``output.Exit``): 0 all well; 1 a difference, a violation or a failed check; 2 wrong
+usage, or an input that cannot be read; 3 the service (or the peer) cannot be reached.
 """
 
 from __future__ import annotations

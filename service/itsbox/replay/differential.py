@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER
+from itsbox.arch.layout import Register
 from itsbox.arch.redist_registers import GICR_CTLR, GICR_PENDBASER, GICR_PROPBASER, GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.ops import Fill, MmioRead, MmioWrite, Msi, Op, Store
 from itsbox.replay import places
@@ -140,7 +141,7 @@ def _blank(sequence: Sequence) -> list[Op]:
 def _end(head: Head, number: int, sequence: Sequence, peer: Qemu) -> End:
     names = [GITS_CTLR.NAME, GITS_CBASER.NAME, GITS_CWRITER.NAME, GITS_CREADR.NAME]
     names += [GITS_BASER.element_name(n) for n, _ in GITS_BASER.elements()]
-    redistributor = [GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER]
+    redistributor: list[type[Register]] = [GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER]
     if sequence.gic >= 4:
         redistributor += [GICR_VPROPBASER, GICR_VPENDBASER]
     names += [r.NAME.replace("GICR", f"GICR{cpu}", 1) for cpu in range(sequence.cpus) for r in redistributor]

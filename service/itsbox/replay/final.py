@@ -223,7 +223,7 @@ class _Coverage:
         )
 
     def _pending(self, where: Where) -> bool:
-        cpu, intid = where
+        cpu, intid = int(where[0]), int(where[1])
         pendbaser = GICR_PENDBASER.decode(self.end.registers.get(f"GICR{cpu}_PENDBASER", 0))
         here = self.head.ram + places.PENDING + cpu * places.SLOT_BYTES
         return pendbaser.physical_address == here and FIRST_LPI <= intid < MAX_INTID

@@ -63,7 +63,17 @@ class HttpTarget:
 
     def state(self) -> dict[str, Any]:
         """The decoded tables."""
-        return self._call("GET", f"{self.path}/state")
+        return self.look("state")
+
+    def drive(self, call: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask the built-in host driver to do something; its result, with what it printed."""
+        answer = self._call("POST", f"{self.path}/ops", {"ops": [{"op": "driver", "call": call, "args": arguments}]})
+        result: dict[str, Any] = answer["results"][0]
+        return result
+
+    def look(self, view: str) -> dict[str, Any]:
+        """One of the session's views, such as ``diagnosis``."""
+        return self._call("GET", f"{self.path}/{view}")
 
     def head(self) -> int:
         """How many events the session has produced: the ``seq`` of the last one."""
