@@ -61,15 +61,10 @@ def demo(
 
 
 def _recording(path: Path | None) -> Trace:
+    from itsbox import replay
     from itsbox.replay.trace import TraceError, read_traces
 
-    here = Path(__file__).parents[1]
-    candidates = (
-        [path] if path else [here / "recordings" / RECORDING, here.parents[1] / "tests/data/traces" / RECORDING]
-    )
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if found is None:
-        fail(Exit.USAGE, f"there is no recording at {candidates[-1]}")
+    found = path or Path(replay.__file__).with_name("recordings") / RECORDING
     try:
         return next(read_traces(found))
     except (TraceError, OSError) as error:

@@ -29,7 +29,8 @@ class HttpTarget:
 
     def __init__(self, url: str, wish: MachineWish, *, api_key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S, headers=headers, trust_env=False)
+        self.url = url.rstrip("/")
+        self.client = httpx.Client(timeout=TIMEOUT_S, headers=headers, trust_env=False)
         self.wish = wish
         self.session: dict[str, Any] = {}
 
@@ -81,9 +82,9 @@ class HttpTarget:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            response = self.client.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise ServiceError(f"{method} {self.client.base_url}{path.lstrip('/')}: {error}") from error
+            response = self.client.request(method, f"{self.url}{path}", json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ServiceError(f"{method} {self.url}{path}: {error}") from error
         if response.is_error:
             raise ServiceError(f"{method} {path} answered {response.status_code}: {response.text[:500]}")
         if response.status_code == httpx.codes.NO_CONTENT:

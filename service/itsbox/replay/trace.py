@@ -201,14 +201,20 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with _open(path) as stream:
         try:
             for number, text in enumerate(stream, start=1):
-                if not text.strip():
-                    continue
-                record = json.loads(text)
-                if not isinstance(record, dict):
-                    raise TraceError(path, number, "a line is a JSON object")
-                yield number, record
-        except (json.JSONDecodeError, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise TraceError(path, number + 1, f"not JSON lines: {error}") from error
+                if text.strip():
+                    yield number, _object(path, number, text)
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise TraceError(path, number + 1, f"not text: {error}") from error
+
+
+def _object(path: Path, number: int, text: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TraceError(path, number, f"not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise TraceError(path, number, "a line is a JSON object")
+    return record
 
 
 def _open(path: Path) -> IO[str]:
