@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from itsbox_client import Client
-from itsbox_client.pytest_plugin.server import Server, start
+from pytest_itsbox.server import Server, start
 
 
 @pytest.fixture(scope="session")

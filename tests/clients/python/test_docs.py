@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from itsbox_client.pytest_plugin.server import Server
+from pytest_itsbox.server import Server
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(

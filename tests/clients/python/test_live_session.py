@@ -17,7 +17,7 @@ from itsbox_client import (
 )
 from itsbox_client.commands import COMMANDS
 from itsbox_client.faces import Hypercalls
-from itsbox_client.pytest_plugin.server import Server
+from pytest_itsbox.server import Server
 
 PAGE = 0x4800_0000
 
@@ -221,7 +221,7 @@ def test_the_clients_commands_are_the_services(client: Client) -> None:
 
     assert {kind.__name__ for kind in COMMANDS.values()} == set(declared)
     for kind in COMMANDS.values():
-        assert declared[kind.__name__]["opcode"] == kind.OPCODE
+        assert int(declared[kind.__name__]["opcode"], 16) == kind.OPCODE
 
 
 def test_the_clients_hypercalls_are_the_services(client: Client) -> None:

@@ -18,7 +18,7 @@ from itsbox_client import (
     TransportError,
     ValidationProblem,
 )
-from itsbox_client.pytest_plugin.server import Server
+from pytest_itsbox.server import Server
 
 from tests.clients.python.proxy import Proxy
 

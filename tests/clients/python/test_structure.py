@@ -16,6 +16,7 @@ from itsbox_client import AsyncClient, AsyncSession, Client, Session
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients" / "python"
 PACKAGE = CLIENT / "src" / "itsbox_client"
+PLUGIN = CLIENT / "src" / "pytest_itsbox"
 
 
 def _imports(path: Path) -> set[str]:
@@ -47,14 +48,14 @@ def test_each_network_library_has_one_home(library: str, home: str) -> None:
 
 def test_the_client_needs_nothing_of_the_server() -> None:
     """Only the part of the plugin that starts a server names the server's package, and does not import it at all."""
-    users = [path.name for path in PACKAGE.rglob("*.py") if "itsbox" in _imports(path)]
+    users = [path.name for path in [*PACKAGE.rglob("*.py"), *PLUGIN.rglob("*.py")] if "itsbox" in _imports(path)]
 
     assert users == []
 
 
 def test_the_core_does_no_io() -> None:
     """Protocol modules know no network, no clock, no event loop."""
-    allowed = {"_http.py", "_websocket.py", "_async", "_sync", "pytest_plugin"}
+    allowed = {"_http.py", "_websocket.py", "_async", "_sync"}
     core = [path for path in PACKAGE.rglob("*.py") if not allowed & set(path.relative_to(PACKAGE).parts)]
     forbidden = {"asyncio", "time", "socket", "threading", "random", "uuid", "httpx", "websockets", "pytest", "os"}
 
@@ -72,6 +73,7 @@ def test_it_depends_on_two_libraries() -> None:
 def test_it_is_typed() -> None:
     """The marker of PEP 561 is there, and what is public exists."""
     assert (PACKAGE / "py.typed").exists()
+    assert (PLUGIN / "py.typed").exists()
     assert [name for name in itsbox_client.__all__ if not hasattr(itsbox_client, name)] == []
 
 
@@ -111,7 +113,7 @@ def test_everything_public_is_documented() -> None:
     """Each public class and method says what it does."""
     missing = [
         f"{path.name}:{node.name}"
-        for path in PACKAGE.rglob("*.py")
+        for path in [*PACKAGE.rglob("*.py"), *PLUGIN.rglob("*.py")]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import websockets.asyncio.client
@@ -57,18 +58,19 @@ def _text(frame: str | bytes) -> str:
 class Socket:
     """A stream that blocks."""
 
-    def __init__(self, connection: websockets.sync.client.ClientConnection) -> None:
+    def __init__(self, connection: websockets.sync.client.ClientConnection, stack: ExitStack) -> None:
         self._socket = connection
+        self._stack = stack
 
     @classmethod
     def open(cls, url: str, headers: Mapping[str, str], timeout: float) -> Socket:
         """Connect. Raises Problem if the service refuses, TransportError if it cannot be reached."""
+        stack = ExitStack()
         try:
-            return cls(
-                websockets.sync.client.connect(
-                    url, additional_headers=dict(headers), open_timeout=timeout, max_size=_LARGEST_FRAME
-                )
+            connecting = websockets.sync.client.connect(
+                url, additional_headers=dict(headers), open_timeout=timeout, max_size=_LARGEST_FRAME
             )
+            return cls(stack.enter_context(connecting), stack)
         except (OSError, InvalidHandshake, TimeoutError) as error:
             raise _refused(error) from error
 
@@ -83,7 +85,7 @@ class Socket:
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket.close()
+        self._stack.close()
 
 
 class AsyncSocket:

@@ -19,8 +19,8 @@ import pytest
 
 if TYPE_CHECKING:
     from itsbox_client import Client, Session
-    from itsbox_client.pytest_plugin.machines import Loan, MachinePool
-    from itsbox_client.pytest_plugin.server import Server
+    from pytest_itsbox.machines import Loan, MachinePool
+    from pytest_itsbox.server import Server
 
 _LOANS: pytest.StashKey[list[Loan]] = pytest.StashKey()
 
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def its_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running itsbox service: the one of ``--its-url``, or one started on a free loopback port and ended with the run."""
-    from itsbox_client.pytest_plugin.server import Server, start
+    from pytest_itsbox.server import Server, start
 
     url: str | None = request.config.getoption("--its-url")
     if url:
@@ -67,7 +67,7 @@ def its_client(request: pytest.FixtureRequest, its_server: Server) -> Iterator[C
 @pytest.fixture(scope="session")
 def _its_machines(its_client: Client) -> Iterator[MachinePool]:
     """One machine of each kind that tests ask for, and its snapshot."""
-    from itsbox_client.pytest_plugin.machines import MachinePool
+    from pytest_itsbox.machines import MachinePool
 
     with MachinePool(its_client) as pool:
         yield pool
@@ -76,7 +76,7 @@ def _its_machines(its_client: Client) -> Iterator[MachinePool]:
 @pytest.fixture
 def its_session(request: pytest.FixtureRequest, _its_machines: MachinePool) -> Iterator[Session]:
     """A machine as the test's ``its`` marker describes it, restored from a snapshot, in a session of its own."""
-    from itsbox_client.pytest_plugin.machines import machine_of
+    from pytest_itsbox.machines import machine_of
 
     options, allowed = machine_of(request.node)
     with _its_machines.lend(options, allow_violations=allowed) as loan:
@@ -106,7 +106,7 @@ def _judge(item: pytest.Item) -> None:
 
 def _report(item: pytest.Item) -> list[str]:
     """Attach what the oracle objected to since the last time; one line for each that the test may not cause."""
-    from itsbox_client.pytest_plugin.reproducer import attach
+    from pytest_itsbox.reproducer import attach
 
     told: list[str] = []
     for loan in item.stash.get(_LOANS, []):

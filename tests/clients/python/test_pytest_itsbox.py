@@ -10,9 +10,15 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from itsbox_client.pytest_plugin.server import Server
+from pytest_itsbox.server import Server
 
 pytest_plugins = ("pytester",)
+
+
+def _run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """A run with our plugin alone: what else this environment holds costs a second to import."""
+    return pytester.runpytest_subprocess("--disable-plugin-autoload", "-p", "pytest_itsbox", *arguments)
+
 
 ATTACK = """
     import pytest
@@ -51,14 +57,14 @@ def test_each_test_has_a_machine_as_new(pytester: pytest.Pytester, live: Server)
         """
     )
 
-    pytester.runpytest_subprocess("--its-url", live.url, "--strict-markers").assert_outcomes(passed=3)
+    _run(pytester, "--its-url", live.url, "--strict-markers").assert_outcomes(passed=3)
 
 
 def test_a_violation_fails_the_test_and_names_its_bucket(pytester: pytest.Pytester, live: Server) -> None:
     """The test asserts nothing and fails; the report has the bucket, the evidence and a program."""
     pytester.makepyfile(_attack())
 
-    result = pytester.runpytest_subprocess("--its-url", live.url, "--junitxml=report.xml")
+    result = _run(pytester, "--its-url", live.url, "--junitxml=report.xml")
 
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
@@ -72,7 +78,7 @@ def test_a_violation_fails_the_test_and_names_its_bucket(pytester: pytest.Pytest
 def test_the_reproducer_reproduces(pytester: pytest.Pytester, live: Server) -> None:
     """Each written program runs alone, as a script and as a test, and fails against a machine that is not broken."""
     pytester.makepyfile(_attack())
-    pytester.runpytest_subprocess("--its-url", live.url, "--its-repro-dir", "found")
+    _run(pytester, "--its-url", live.url, "--its-repro-dir", "found")
     programs = sorted((pytester.path / "found").glob("repro_itsb1_*.py"))
     environment = {**os.environ, "ITSBOX_URL": live.url}
 
@@ -87,7 +93,7 @@ def test_the_reproducer_reproduces(pytester: pytest.Pytester, live: Server) -> N
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("reproduced: itsb1-")
         assert run("-m", "pytest", "-q", str(program)).returncode == 0
-        program.write_text(program.read_text().replace('"off"', '"strict"'))
+        program.write_text(program.read_text().replace('"off"', '"strict"').replace('"host"', '"deprivileged"'))
         assert run(str(program)).returncode != 0
 
 
@@ -102,7 +108,7 @@ def test_the_program_of_a_restored_machine_leaves_out_what_was_undone(pytester: 
             "        its_session.restore(snapshot)\n",
         )
     )
-    pytester.runpytest_subprocess("--its-url", live.url, "--its-repro-dir", "found").assert_outcomes(failed=1)
+    _run(pytester, "--its-url", live.url, "--its-repro-dir", "found").assert_outcomes(failed=1)
 
     for program in (pytester.path / "found").glob("*.py"):
         assert '"fill"' not in program.read_text()
@@ -117,7 +123,7 @@ def test_a_violation_past_the_session_object_is_noticed_too(pytester: pytest.Pyt
         )
     )
 
-    result = pytester.runpytest_subprocess("--its-url", live.url, "--its-repro-dir", "found")
+    result = _run(pytester, "--its-url", live.url, "--its-repro-dir", "found")
 
     result.assert_outcomes(failed=1)
     for program in (pytester.path / "found").glob("*.py"):
@@ -133,21 +139,21 @@ def test_a_fork_counts_as_the_tests_own(pytester: pytest.Pytester, live: Server)
         _attack().replace("(its_session):", "(its_session):\n        (its_session,) = its_session.fork()")
     )
 
-    pytester.runpytest_subprocess("--its-url", live.url).assert_outcomes(failed=1)
+    _run(pytester, "--its-url", live.url).assert_outcomes(failed=1)
 
 
 def test_violations_can_be_allowed(pytester: pytest.Pytester, live: Server) -> None:
     """A test of a machine that is meant to be broken says so."""
     pytester.makepyfile(_attack(', violations="allow"', "assert its_session.violations()"))
 
-    pytester.runpytest_subprocess("--its-url", live.url).assert_outcomes(passed=1)
+    _run(pytester, "--its-url", live.url).assert_outcomes(passed=1)
 
 
 def test_the_tests_own_failure_comes_first(pytester: pytest.Pytester, live: Server) -> None:
     """An assertion that fails is what the report shows; the violation stands beside it."""
     pytester.makepyfile(_attack(then='assert False, "my own failure"'))
 
-    result = pytester.runpytest_subprocess("--its-url", live.url)
+    result = _run(pytester, "--its-url", live.url)
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*my own failure*", "*Captured itsbox violation*"])
@@ -171,7 +177,7 @@ def test_what_a_fixture_does_afterwards_is_judged(pytester: pytest.Pytester, liv
         """
     )
 
-    pytester.runpytest_subprocess("--its-url", live.url).assert_outcomes(passed=1, errors=1)
+    _run(pytester, "--its-url", live.url).assert_outcomes(passed=1, errors=1)
 
 
 def test_the_nearest_marker_wins(pytester: pytest.Pytester, live: Server) -> None:
@@ -192,7 +198,7 @@ def test_the_nearest_marker_wins(pytester: pytest.Pytester, live: Server) -> Non
         """
     )
 
-    pytester.runpytest_subprocess("--its-url", live.url).assert_outcomes(passed=2)
+    _run(pytester, "--its-url", live.url).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +225,7 @@ def test_a_wrong_marker_is_told_plainly(pytester: pytest.Pytester, live: Server,
         """
     )
 
-    result = pytester.runpytest_subprocess("--its-url", live.url)
+    result = _run(pytester, "--its-url", live.url)
 
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines([told])
@@ -243,7 +249,7 @@ def test_a_machine_that_a_test_ended_is_made_again(pytester: pytest.Pytester, li
         """
     )
 
-    pytester.runpytest_subprocess("--its-url", live.url).assert_outcomes(passed=3)
+    _run(pytester, "--its-url", live.url).assert_outcomes(passed=3)
 
 
 def test_without_a_url_a_service_is_started_and_ended(pytester: pytest.Pytester) -> None:
@@ -259,7 +265,7 @@ def test_without_a_url_a_service_is_started_and_ended(pytester: pytest.Pytester)
         """
     )
 
-    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+    _run(pytester).assert_outcomes(passed=1)
     pid = int((pytester.path / "pid").read_text())
     assert not Path(f"/proc/{pid}").exists() or Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
 
@@ -271,7 +277,7 @@ def test_a_service_that_does_not_start_shows_its_last_words(
     monkeypatch.setenv("ITSBOX_LIMITS", '{"no_such_cap": 1}')
     pytester.makepyfile("def test_any(its_session): pass")
 
-    result = pytester.runpytest_subprocess()
+    result = _run(pytester)
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*the service did not start*", "*no_such_cap*"])
@@ -289,21 +295,22 @@ def test_without_the_services_package_the_plugin_says_what_to_do(pytester: pytes
     )
     pytester.makepyfile("def test_any(its_session): pass")
 
-    result = pytester.runpytest_subprocess()
+    result = _run(pytester)
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*install itsbox, or give --its-url*"])
 
 
 def test_a_run_without_our_fixtures_pays_nothing(pytester: pytest.Pytester) -> None:
-    """Nothing of the client is imported, nothing is started."""
+    """Nothing of the client is imported, nothing is started; the plugin itself is found by its entry point."""
     pytester.makepyfile(
         """
         import sys
 
         def test_any():
-            assert "httpx" not in sys.modules
+            assert "pytest_itsbox" in sys.modules
+            assert "itsbox_client" not in sys.modules
         """
     )
 
-    pytester.runpytest_subprocess("-p", "no:schemathesis", "-p", "no:anyio").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from itsbox_client import Finding
-from itsbox_client.pytest_plugin.machines import Loan
+from pytest_itsbox.machines import Loan
 
 __all__ = ["attach", "render"]
 
