@@ -104,9 +104,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        state.stopping = True
         state.sweeper.cancel()
-        await state.sessions.close_all("the service is stopping")
+        await state.drain()
 
 
 async def _sweep(state: Service) -> None:

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from itsbox.api.app import create_app
+from itsbox.api.gate import Gate
 from itsbox.api.logs import configure_logs
 from itsbox.api.problems import Unacceptable, problem_bytes
 from itsbox.api.settings import Settings
@@ -154,7 +155,7 @@ def run(settings: Settings | None = None, announce: Callable[[str], None] | None
     configure_logs()
     listener = bind(settings)
     url = url_of(listener)
-    server = _Server(server_config(create_app(settings), settings), lambda: announce(url) if announce else None)
+    server = _Server(create_app(settings), settings, lambda: announce(url) if announce else None)
     try:
         server.run(sockets=[listener])
     finally:
@@ -162,10 +163,11 @@ def run(settings: Settings | None = None, announce: Callable[[str], None] | None
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started."""
+    """Says when it has started; ends streams before it waits for requests to end, or it would wait for them in vain."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(self, app: Gate, settings: Settings, on_started: Callable[[], None]) -> None:
+        super().__init__(server_config(app, settings))
+        self._service = app.service
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -174,6 +176,13 @@ class _Server(uvicorn.Server):
         if self.started:
             self._on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: no new connections, then the streams, then what is still running."""
+        for listener in self.servers:
+            listener.close()
+        await self._service.drain()
+        await super().shutdown(sockets)
+
 
 class BackgroundServer:
     """The service on a thread of this process, on a free loopback port unless the settings name one.
@@ -181,13 +190,13 @@ class BackgroundServer:
     A context manager; ``url`` is its address, ``app`` the application.
     """
 
-    def __init__(self, settings: Settings | None = None, app: ASGIApp | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, app: Gate | None = None) -> None:
         self.settings = settings or Settings(port=0)
         self.app = app or create_app(self.settings)
         self._ready = threading.Event()
         self._listener = bind(self.settings)
         self.url = url_of(self._listener)
-        self._server = _Server(server_config(self.app, self.settings), self._ready.set)
+        self._server = _Server(self.app, self.settings, self._ready.set)
         self._thread = threading.Thread(target=self._serve, name="itsbox-server", daemon=True)
 
     def _serve(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from itsbox.api.access import Access
 from itsbox.api.fastpath import FastPath
@@ -13,6 +14,10 @@ from itsbox.api.settings import Settings
 from itsbox.sessions.host import SessionHost
 
 __all__ = ["Service"]
+
+#: A second in all: a reader that has stopped is not waited for.
+_DRAIN_TRIES: Final = 50
+_DRAIN_STEP_S: Final = 0.02
 
 
 class Service:
@@ -29,3 +34,13 @@ class Service:
         self.scenario_runs = asyncio.Semaphore(settings.limits.scenario_runs)
         self.sweeper: asyncio.Task[None] | None = None
         self.stopping = False
+
+    async def drain(self) -> None:
+        """End every session and give the streams a moment to tell their readers; called twice, it does nothing more."""
+        self.stopping = True
+        watched = [session for session in self.sessions if session.feed.subscribers]
+        await self.sessions.close_all("the service is stopping")
+        for _ in range(_DRAIN_TRIES):
+            if not any(session.feed.subscribers for session in watched):
+                return
+            await asyncio.sleep(_DRAIN_STEP_S)
