@@ -1,6 +1,7 @@
 """The hypervisor of one machine: its parts, the state they share, and the entry points that the machine calls.
 
-``Hypervisor(hardening, bus=, interconnect=, ownership=, log=, where=, profile=, cpus=)`` is all it takes. What happens is in the parts:
+``Hypervisor(hardening, bus=, interconnect=, ownership=, log=, where=, profile=, cpus=)`` is all it takes. What happens is in
+the parts:
 ``phases`` (switch-over), ``regions``, ``traps`` (host accesses), ``hypercalls``, ``takeover``, ``its_emulation`` and
 ``redist_emulation``, ``diagnosis``.
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from itsbox.arch.its_registers import GITS_CTLR
 from itsbox.arch.values import PAGE_SHIFT
-from itsbox.hypervisor import hypercalls, traps
+from itsbox.hypervisor import hypercalls, traps, views
 from itsbox.hypervisor.el2 import El2, El2Stop
 from itsbox.hypervisor.guests import Guests
 from itsbox.hypervisor.host_tables import PRIVATE_STATE_PAGES
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from itsbox.events import EventLog
     from itsbox.hardware.bus import Bus
+    from itsbox.hardware.its_lookup import Table
     from itsbox.hardware.profile import MemoryMap, Profile
     from itsbox.hypervisor.knobs import Hardening
     from itsbox.memory.interconnect import Interconnect
@@ -194,6 +196,26 @@ class Hypervisor:
         region = self.protected.its(number)
         return None if region is None else region.emulation
 
+    def register_policy(self, addr: int) -> str:
+        """What becomes of the host's accesses to a register (``views.register_policy``)."""
+        return views.register_policy(self, addr)
+
+    def redistributor_policy(self, addr: int) -> str:
+        """The same for a register of a redistributor."""
+        return "direct"
+
+    def host_queue(self, number: int = 0) -> dict[str, Any] | None:
+        """The queue that the host writes, or None (``views.host_queue``)."""
+        return views.host_queue(self, number)
+
+    def host_table(self, kind: str, number: int = 0) -> Table | None:
+        """A table as the host's copy of level 1 has it, or None if it has none."""
+        return views.host_table(self, kind, number)
+
+    def diagnosis(self, number: int = 0) -> dict[str, Any]:
+        """Why the command queue does not move (``diagnosis.report``)."""
+        return views.diagnosis(self, number)
+
     def last_refusal(self, number: int = 0) -> Refusal | None:
         """The last command that was refused on an ITS."""
         emulation = self.its(number)
@@ -229,9 +251,10 @@ class Hypervisor:
         if region.emulation is None or not region.emulation.state.set_state(its_state):
             made = ItsState.from_state(its_state, self.el2.bus.its[region.number])
             region.emulation = ItsEmulation(self.el2, made)
-        region.emulation.queue.last_refusal = (
-            None if refusal is None else Refusal(*refusal[:3], BY_WORD[refusal[3]], refusal[4])
-        )
+        region.emulation.queue.last_refusal = region.emulation.dropped = None
+        if refusal is not None:
+            slot, name, words, word, host_cwriter = refusal
+            region.emulation.queue.last_refusal = Refusal(slot, name, words, BY_WORD[word], host_cwriter)
 
 
 def _region_state(region: Region) -> tuple[dict[str, Any], tuple[Any, ...] | None] | None:

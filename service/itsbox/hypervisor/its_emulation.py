@@ -45,17 +45,19 @@ class ItsEmulation:
     """One ITS behind the hypervisor.
 
     ``read`` and ``write`` answer None where no row stands for the access: it is then for ``policy`` to say.
+    dropped: why the last write to GITS_CWRITER was dropped as a whole, and its value, for diagnosis; None if it was not.
     """
 
-    __slots__ = ("_access", "_el2", "_pump", "_rows", "queue", "state")
+    __slots__ = ("_access", "_pump", "_rows", "dropped", "el2", "queue", "state")
 
     def __init__(self, el2: El2, state: ItsState) -> None:
-        self._el2 = el2
+        self.el2 = el2
         self.state = state
         self.queue = CommandQueue(el2, state)
         self._pump = PUMPS[el2.knobs["submission"]]
         self._access = _ACCESS[el2.knobs["access_width"]]
         self._rows = tuple(self._make_rows())
+        self.dropped: tuple[Reason, int] | None = None
 
     # ---------------------------------------------------------------- the port
 
@@ -74,10 +76,15 @@ class ItsEmulation:
     def write(self, offset: int, size: int, value: int) -> int | Reason | None:
         """Write ``size`` bytes: 0 when done, or why not."""
         row = self.row(offset)
-        return None if row is None else self._access(row, offset, size, value)
+        if row is None:
+            return None
+        done = self._access(row, offset, size, value)
+        if row.start == GITS_CWRITER.OFFSET:
+            self.dropped = (done, value) if isinstance(done, Reason) and done in _DROPS else None
+        return done
 
     def _make_rows(self) -> list[Row]:
-        knobs = self._el2.knobs
+        knobs = self.el2.knobs
         host_view = knobs["register_view"] == "host"
         rows: list[Row] = []
         if knobs["ctlr_guard"] == "on":
@@ -101,11 +108,11 @@ class ItsEmulation:
 
     def _hardware(self, register: type[Register], n: int = 0) -> Read:
         """A read of the hardware's register."""
-        bus, at, size = self._el2.bus, self.state.base + register.OFFSET + n * register.STRIDE, register.SIZE
+        bus, at, size = self.el2.bus, self.state.base + register.OFFSET + n * register.STRIDE, register.SIZE
         return lambda: bus.read(at, size)
 
     def _read_ctlr(self) -> int:
-        return self._el2.bus.read(self.state.base + GITS_CTLR.OFFSET, 4)
+        return self.el2.bus.read(self.state.base + GITS_CTLR.OFFSET, 4)
 
     def _changeable(self) -> Reason | None:
         """Whether the queue and the tables may be named anew: disabled and quiescent."""
@@ -121,11 +128,11 @@ class ItsEmulation:
         now, wanted = GITS_CTLR.decode(self._read_ctlr()), GITS_CTLR.decode(value)
         if wanted.enabled and not now.enabled and not now.quiescent:
             return Reason.ITS_NOT_QUIESCENT
-        if self._el2.knobs["ctlr_bits"] == "enabled_only":
+        if self.el2.knobs["ctlr_bits"] == "enabled_only":
             wanted = now.replace(enabled=wanted.enabled)
-        self._el2.bus.write(self.state.base + GITS_CTLR.OFFSET, 4, wanted.word())
+        self.el2.bus.write(self.state.base + GITS_CTLR.OFFSET, 4, wanted.word())
         self.state.enabled = bool(wanted.enabled)
-        if wanted.enabled and self._el2.knobs["submission"] == "runs":
+        if wanted.enabled and self.el2.knobs["submission"] == "runs":
             settle(self.queue)
             return self._pump(self.queue, self.state.host_cwriter)
         return None
@@ -148,7 +155,7 @@ class ItsEmulation:
     def _write_cwriter(self, value: int) -> Reason | None:
         """New commands, or a stalled one again."""
         state, written = self.state, GITS_CWRITER.decode(value)
-        knobs = self._el2.knobs
+        knobs = self.el2.knobs
         outside = written.offset >= state.host_bytes
         if knobs["queue_bound"] == ">" and written.offset == state.host_bytes:
             outside = False
@@ -163,7 +170,7 @@ class ItsEmulation:
 
     def _write_cbaser(self, value: int) -> Reason | None:
         """The queue stays where it is; a write starts it anew."""
-        state, knobs = self.state, self._el2.knobs
+        state, knobs = self.state, self.el2.knobs
         denied = self._changeable()
         if denied is not None:
             return denied
@@ -175,9 +182,9 @@ class ItsEmulation:
             wanted = recorded
         else:
             wanted = GITS_CBASER.decode(self._force(value, recorded, ("size", "physical_address")))
-        bus, base = self._el2.bus, state.base
+        bus, base = self.el2.bus, state.base
         bus.write(base + GITS_CBASER.OFFSET, 8, wanted.word())
-        undo(self._el2, state, state.stalled_plans)
+        undo(self.el2, state, state.stalled_plans)
         state.stalled_plans, state.inflight = (), ()
         state.consumed = state.hw_offset = 0
         if knobs["cbaser_reset"] == "both":
@@ -206,7 +213,7 @@ class ItsEmulation:
         if denied is not None:
             return denied
         wanted, recorded = GITS_BASER.decode(value), GITS_BASER.decode(self.state.base_values[n])
-        if self._el2.knobs["base_writes"] == "exact":
+        if self.el2.knobs["base_writes"] == "exact":
             shown = GITS_BASER.decode(self._baser_view(n)())
             fields = ("size", "page_size", "physical_address", "indirect", "valid")
             if (wanted.valid or shown.valid) and _differs(wanted, shown, fields):
@@ -215,7 +222,7 @@ class ItsEmulation:
         if wanted.indirect != recorded.indirect:
             return Reason.BASER_INDIRECT
         forced = self._force(value, recorded, ("size", "page_size", "physical_address"))
-        self._el2.bus.write(self.state.base + GITS_BASER.OFFSET + n * GITS_BASER.STRIDE, 8, forced)
+        self.el2.bus.write(self.state.base + GITS_BASER.OFFSET + n * GITS_BASER.STRIDE, 8, forced)
         return None
 
     def _force(self, value: int, recorded: Register, names: tuple[str, ...]) -> int:
@@ -223,9 +230,12 @@ class ItsEmulation:
         kept = 0
         for name in names:
             kept |= recorded.FIELDS[name].in_place
-        if self._el2.knobs["base_mask"] == "correct":
+        if self.el2.knobs["base_mask"] == "correct":
             value &= ~kept
         return value | recorded.word() & kept
+
+
+_DROPS: Final = (Reason.QUEUE_OFFSET, Reason.ACCESS_WIDTH)
 
 
 def _row(register: type[Register], n: int, read: Read, write: Write | None) -> Row:

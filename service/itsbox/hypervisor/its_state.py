@@ -89,7 +89,7 @@ class ItsState:
     number, its: which one; base: its address.
     hw_queue, hw_bytes: the queue that GITS_CBASER names; host_queue, host_bytes: the one that the host writes.
     cbaser, base_values: GITS_CBASER and GITS_BASER0..7 as taken over, tables that are not Valid included.
-    tables: those that are, by_type: the same by type; present: n of GITS_BASER<n> -> indices of level-1 entries that hardware has.
+    tables: those that are, by_type: the same by type; present: n of GITS_BASER<n> -> level-1 indices that hardware has.
     pinned: (first frame, pages) pinned for the host queue and the copies of level 1.
     consumed: byte offset in the host queue up to which it was looked at; hw_offset: in the hardware queue, where the next copy
     goes; host_cwriter: what the host last wrote to GITS_CWRITER.
