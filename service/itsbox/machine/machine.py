@@ -10,18 +10,21 @@ or the bus directly. Where it does not, the hypervisor is asked (``hyp.guards``)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from itsbox.arch.values import PAGE_SIZE
 from itsbox.events import VIOLATION, EventLog
 from itsbox.hardware.bus import Bus
 from itsbox.hardware.distributor import Distributor
 from itsbox.hardware.its import Its
+from itsbox.hardware.its_list import ItsList
 from itsbox.hardware.ports import HostAbort
 from itsbox.hardware.redistributor import Redistributor
 from itsbox.host.driver import Driver
 from itsbox.host.kernel import Platform
 from itsbox.host.versions import driver_version
+from itsbox.hypervisor.hypervisor import Hypervisor
 from itsbox.machine import views
 from itsbox.machine.canonical import canonical
 from itsbox.machine.config import STARTS
@@ -43,10 +46,12 @@ from itsbox.ops import (
     Drive,
     Drove,
     Fill,
+    Hvc,
     Load,
     MmioRead,
     MmioWrite,
     Msi,
+    Refused,
     Store,
     Value,
 )
@@ -58,13 +63,14 @@ if TYPE_CHECKING:
     from itsbox.events import Event
     from itsbox.hardware.its_lookup import Table
     from itsbox.machine.config import MachineConfig
-    from itsbox.ops import Op, Outcome
+    from itsbox.ops import CommandRecord, Op, Outcome
 
 __all__ = ["Machine"]
 
 _HYP_MARK: Final = b"itsbox EL2 page\xa5"
 _GUEST_MARK: Final = b"itsbox pVM page\x5a"
 _DONE: Final = Done()
+_IN_PAGE: Final = PAGE_SIZE - 1
 
 
 class Machine:
@@ -78,8 +84,8 @@ class Machine:
     """
 
     __slots__ = (
-        "_parts", "_port", "bus", "config", "driver", "gicd", "interconnect", "its", "log", "map", "memory", "oracle",
-        "ownership", "redistributors", "violations",
+        "_parts", "_port", "bus", "config", "driver", "gicd", "hypervisor", "interconnect", "its", "log", "map", "memory",
+        "oracle", "ownership", "redistributors", "violations",
     )  # fmt: skip
 
     def __init__(self, config: MachineConfig) -> None:
@@ -103,15 +109,32 @@ class Machine:
         self.redistributors = [
             Redistributor(config.profile, cpu, config.cpus, self.interconnect, self.log) for cpu in range(config.cpus)
         ]
+        siblings = ItsList()
         self.its = [
             Its(
-                config.profile, base, self.interconnect, self.redistributors, self.log, error_policy=config.error_policy
+                config.profile,
+                base,
+                self.interconnect,
+                self.redistributors,
+                self.log,
+                error_policy=config.error_policy,
+                siblings=siblings,
             )
-            for base in (where.its,)
+            for base in where.its_nodes
         ]
         self.bus = Bus(where, self.gicd, self.its, self.redistributors)
         self.ownership = Ownership(
             (where.ram, where.ram_bytes), (where.hyp, where.hyp_bytes), (where.guest, where.guest_bytes), self.log
+        )
+        self.hypervisor = Hypervisor(
+            config.hardening,
+            bus=self.bus,
+            interconnect=self.interconnect,
+            ownership=self.ownership,
+            log=self.log,
+            where=where,
+            profile=config.profile,
+            cpus=config.cpus,
         )
         self._port = MachinePort(self)
         self.driver = Driver(
@@ -123,6 +146,7 @@ class Machine:
         self._parts: dict[str, Any] = {
             "cache": self.interconnect,
             "owners": self.ownership,
+            "hypervisor": self.hypervisor,
             "driver": self.driver,
             "gicd": self.gicd,
             **{f"gicr{gicr.cpu}": gicr for gicr in self.redistributors},
@@ -140,7 +164,7 @@ class Machine:
             interconnect=self.interconnect,
             ownership=self.ownership,
             phase=lambda: self.phase,
-            guards=lambda addr: False,
+            guards=self.hypervisor.guards,
         )
         oracle = Oracle(self.map, view, NoRecords())
         self.interconnect.watch = oracle.watch()
@@ -166,7 +190,7 @@ class Machine:
     @property
     def phase(self) -> str:
         """trusted, deprivileging or deprivileged."""
-        return "trusted"
+        return self.hypervisor.phase
 
     def apply(self, op: Op) -> Outcome:
         """Carry one op out. Raises DriverCallError, before anything happens, for a ``Drive`` that ``check`` refuses."""
@@ -191,6 +215,8 @@ class Machine:
 
     def _mmio_read(self, op: MmioRead) -> Outcome:
         addr, size = op
+        if self._guarded(addr, size):
+            return self.hypervisor.mmio_read(addr, size)
         if self.memory.contains(addr, size):
             value = self.interconnect.read(Initiator.HOST, addr, size, Why.HOST)
             return Value(value or 0)
@@ -198,23 +224,37 @@ class Machine:
 
     def _mmio_write(self, op: MmioWrite) -> Outcome:
         addr, size, value = op
+        if self._guarded(addr, size):
+            outcome = self.hypervisor.mmio_write(addr, size, value)
+            return outcome._replace(commands=self._records()) if isinstance(outcome, Done | Refused) else outcome
         if self.memory.contains(addr, size):
             self.interconnect.write(Initiator.HOST, addr, size, value, Why.HOST)
             return _DONE
         self.bus.write(addr, size, value)
-        return self._done()
-
-    def _done(self) -> Done:
-        """What the ITSs looked at during this op."""
-        records = []
-        for node in self.its:
-            if node.records:
-                records += node.records
-                node.records = []
+        records = self._records()
         return Done(records) if records else _DONE
 
+    def _guarded(self, addr: int, size: int) -> bool:
+        """Whether stage 2 sends the access to EL2; one across two pages goes there if either does."""
+        guards = self.hypervisor.guards
+        return guards(addr) or (addr & _IN_PAGE > PAGE_SIZE - size and guards(addr + size - 1))
+
+    def _records(self) -> Sequence[CommandRecord]:
+        """What became of the commands that were looked at since the last call; the ITSs' own and the refused ones."""
+        if len(self.its) == 1:
+            node = self.its[0]
+            if not node.records:
+                return ()
+            records, node.records = node.records, []
+            return records
+        merged = [record for node in self.its for record in node.records]
+        for node in self.its:
+            node.records.clear()
+        return merged
+
     def _load(self, op: Load) -> Outcome:
-        return Bytes(self._load_ram(op.addr, op.length))
+        denied = self.hypervisor.check_memory(op.addr, op.length, write=False)
+        return Bytes(self._load_ram(op.addr, op.length)) if denied is None else denied
 
     def _load_ram(self, addr: int, length: int) -> bytes:
         """The bytes of a range as a CPU sees them; zeros where there is no RAM."""
@@ -228,12 +268,18 @@ class Machine:
 
     def _store(self, op: Store) -> Outcome:
         addr, data = op
+        denied = self.hypervisor.check_memory(addr, len(data), write=True)
+        if denied is not None:
+            return denied
         low, high = self._in_ram(addr, len(data))
         if low < high:
             self.interconnect.store(Initiator.HOST, low, data[low - addr : high - addr], Why.HOST)
         return _DONE
 
     def _fill(self, op: Fill) -> Outcome:
+        denied = self.hypervisor.check_memory(op.addr, op.length, write=True)
+        if denied is not None:
+            return denied
         low, high = self._in_ram(op.addr, op.length)
         if low < high:
             self.interconnect.fill(Initiator.HOST, low, high - low, op.byte, Why.HOST)
@@ -250,8 +296,14 @@ class Machine:
         return Acked(self.redistributors[op.cpu].acknowledge())
 
     def _clean(self, op: Clean) -> Outcome:
+        denied = self.hypervisor.check_memory(op.addr, op.length, write=False)
+        if denied is not None:
+            return denied
         self.interconnect.clean(op.addr, op.length)
         return _DONE
+
+    def _hvc(self, op: Hvc) -> Outcome:
+        return self.hypervisor.hvc(op.function, op.args)
 
     def _drive(self, op: Drive) -> Outcome:
         try:
@@ -261,7 +313,7 @@ class Machine:
             lines = self._port.take_lines()
             return Aborted(outcome.reason, lines) if isinstance(outcome, Aborted) else outcome
         finally:
-            self._done()  # the driver's commands are events, not part of its answer
+            self._records()  # the driver's commands are events, not part of its answer
         return Drove(self._port.take_lines(), result)
 
     _APPLY: ClassVar[dict[type, Callable[[Machine, Any], Outcome]]] = {
@@ -274,6 +326,7 @@ class Machine:
         Ack: _ack,
         Clean: _clean,
         Drive: _drive,
+        Hvc: _hvc,
     }
 
     # ---------------------------------------------------------------- looking
@@ -304,15 +357,19 @@ class Machine:
 
     def register_policy(self, addr: int) -> str:
         """What the hypervisor does with the host's access to a register."""
-        return "direct"
+        return self.hypervisor.register_policy(addr)
 
     def host_queue(self) -> dict[str, Any] | None:
         """The host's queue, or None before the switch-over."""
-        return None
+        return self.hypervisor.host_queue()
 
     def host_table(self, kind: str) -> Table | None:
         """The host's copy of a table, or None if it has none."""
-        return None
+        return self.hypervisor.host_table(kind)
+
+    def diagnosis(self) -> dict[str, Any]:
+        """Why the command queue does not move (``GET .../diagnosis``)."""
+        return self.hypervisor.diagnosis()
 
     # ---------------------------------------------------------------- whole-machine operations
 
@@ -335,6 +392,7 @@ class Machine:
             parts={name: part.state() for name, part in self._parts.items()},
             step=self.log.step,
             violations=tuple(self.violations),
+            oracle=None if self.oracle is None else self.oracle.state(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -347,6 +405,8 @@ class Machine:
             part.set_state(snapshot.parts[name])
         self.log.step = snapshot.step
         self.violations = list(snapshot.violations)
+        if self.oracle is not None:
+            self.oracle.set_state(snapshot.oracle)
 
     @classmethod
     def fork(cls, snapshot: Snapshot) -> Machine:

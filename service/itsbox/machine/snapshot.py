@@ -17,7 +17,7 @@ class Snapshot:
     """What ``Machine.restore`` needs.
 
     config: the machine was built from it; image: RAM, shared pages; parts: plain data of each component by name; step: the
-    step counter; violations: what the oracle had said by then.
+    step counter; violations: what the oracle had said by then; oracle: what it remembers.
     Invariant: nothing in here is ever changed, by the machine that made it or by one that took it.
     """
 
@@ -26,3 +26,4 @@ class Snapshot:
     parts: dict[str, Any]
     step: int
     violations: tuple[Any, ...]
+    oracle: Any = None
