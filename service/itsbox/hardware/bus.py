@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from itsbox.arch.its_registers import GITS_TRANSLATER
+from itsbox.arch.its_registers import GITS_SGIR, GITS_TRANSLATER, VSGI_FRAME
 from itsbox.arch.words import low_half
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ __all__ = ["FRAME", "Bus", "Window"]
 
 FRAME: Final = 0x1_0000  # every GIC frame is 64 KB
 _TRANSLATER: Final = GITS_TRANSLATER.OFFSET - FRAME
+_SGIR: Final = GITS_SGIR.OFFSET - VSGI_FRAME
+
+_Write: TypeAlias = Callable[[int, int, int], None]
 
 
 class Window(NamedTuple):
@@ -50,9 +53,12 @@ class Bus:
         for n, node in enumerate(its):
             name = "its" if n == 0 else f"its{n}"
             windows += _its_windows(node, name)
+            if node.typer.vsgi:
+                windows.append(_sgi_window(node, name, where))
         for gicr in redistributors:
             base = where.gicr + gicr.cpu * where.gicr_stride
-            windows.append(Window(base, base + where.gicr_stride, f"gicr{gicr.cpu}", gicr.read, gicr.write))
+            write = _with_sgir(gicr.write, its, base, where)
+            windows.append(Window(base, base + where.gicr_stride, f"gicr{gicr.cpu}", gicr.read, write))
         self.windows = sorted(windows, key=lambda window: window.base)
         for low, high in zip(self.windows, self.windows[1:], strict=False):
             if low.end > high.base:
@@ -109,3 +115,33 @@ def _its_windows(its: Its, name: str) -> list[Window]:
         Window(its.base, its.base + FRAME, name, its.read, its.write),
         Window(its.base + FRAME, its.base + 2 * FRAME, f"{name}.translation", lambda _o, _s: 0, translater),
     ]
+
+
+def _sgi_window(its: Its, name: str, where: MemoryMap) -> Window:
+    """The virtual SGI frame: behind the translation frame, but for ITS 0, behind which redistributors begin."""
+    base = its.base + VSGI_FRAME if where.sgir is None or its.number else where.sgir - _SGIR
+
+    def sgir(offset: int, size: int, value: int) -> None:
+        if offset == _SGIR and size == GITS_SGIR.SIZE:
+            its.send_sgi(value)
+
+    return Window(base, base + FRAME, f"{name}.sgi", lambda _o, _s: 0, sgir)
+
+
+def _with_sgir(write: _Write, its: list[Its], base: int, where: MemoryMap) -> _Write:
+    """A redistributor's port that also takes GITS_SGIR at its architected offset from ITS 0.
+
+    Drivers look for it there (Linux: 128 KB behind GITS_CTLR). In this map that is the IMPLEMENTATION DEFINED window of the
+    first redistributor's RD_base, where nothing else answers (decision record).
+    """
+    at = its[0].base + GITS_SGIR.OFFSET - base
+    if where.sgir is None or not 0 <= at < FRAME:
+        return write
+
+    def port(offset: int, size: int, value: int) -> None:
+        if offset == at and size == GITS_SGIR.SIZE:
+            its[0].send_sgi(value)
+        else:
+            write(offset, size, value)
+
+    return port

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK
 from itsbox.arch.its_errors import Cause, CommandError, command_error
@@ -48,13 +48,18 @@ from itsbox.arch.values import is_lpi
 from itsbox.arch.words import with_high_half
 from itsbox.events import COMMAND_ERROR, COMMAND_EXECUTED
 from itsbox.hardware.its_execute import PHYSICAL, translate
+from itsbox.hardware.its_list import ItsList
 from itsbox.hardware.its_lookup import EMPTY, Table
 from itsbox.hardware.its_virtual import VIRTUAL
+from itsbox.hardware.its_virtual_v41 import VIRTUAL_V41, send_sgi
 from itsbox.hardware.rows import Rows
+from itsbox.hardware.vlpi_frame_v41 import VlpiFrameV41
+from itsbox.hardware.vpe_table import vpe_id_bits
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Verdict
 
 if TYPE_CHECKING:
+    from itsbox.arch.its_tables import VTE_V41
     from itsbox.events import EventLog
     from itsbox.hardware.profile import Profile
     from itsbox.hardware.redistributor import Redistributor
@@ -65,10 +70,8 @@ __all__ = ["Its"]
 
 _WORDS: Final = Struct("<4Q")
 _NOTHING: Final = (0, 0, 0, 0)
-#: GITS_CTLR at reset. Quiescent reads one even while enabled: everything is complete at once, as on QEMU.
+#: GITS_CTLR at reset.
 _QUIESCENT: Final = GITS_CTLR.decode(0x8000_0000)
-#: vPEIDs have 16 bits where GICD_TYPER2.VID does not say otherwise; minus one, as the other widths.
-VPE_ID_BITS: Final = 15
 
 
 class Its:
@@ -77,9 +80,11 @@ class Its:
     Registers are kept as software wrote them (``ctlr``, ``cbaser``, ``cwriter``, ``creadr``, ``baser``). ``device_table``,
     ``collection_table``, ``vpe_table`` and the queue's place are what the ITS took from them when it was last enabled.
     ``records`` collects what became of each command looked at, until the machine takes them; ``command`` is the one being
-    carried out, for whoever watches the interconnect.
+    carried out, for whoever watches the interconnect. ``siblings`` are the machine's ITSs, this one included, and ``number`` its
+    place among them; ``waiting`` is the sequence number and the ITSList of a VMOVP that the queue stands at because an ITS of the
+    list has not come to it, or None; ``released`` is ``ItsList``'s.
 
-    Invariant: ``creadr`` and ``cwriter`` change only in the register rows and in ``process_queue``.
+    Invariant: ``creadr`` and ``cwriter`` change only in the register rows and in ``run_queue``.
     Owned by: the machine.
     """
 
@@ -88,6 +93,7 @@ class Its:
         "baser",
         "cbaser",
         "checks_invall",
+        "checks_vpe",
         "collection_table",
         "command",
         "creadr",
@@ -101,7 +107,9 @@ class Its:
         "interconnect",
         "ite_bytes",
         "log",
+        "map_bit",
         "names",
+        "number",
         "on_message",
         "policy",
         "profile",
@@ -109,10 +117,16 @@ class Its:
         "queue_bytes",
         "records",
         "redistributors",
+        "released",
+        "siblings",
         "stall_on_error",
         "typer",
         "vpe_table",
+        "waiting",
+        "wide_vtes",
     )  # fmt: skip
+
+    initiator: ClassVar[int] = Initiator.ITS
 
     def __init__(
         self,
@@ -123,6 +137,7 @@ class Its:
         log: EventLog,
         *,
         error_policy: str = "ignore",
+        siblings: ItsList | None = None,
     ) -> None:
         self.profile = profile
         self.base = base
@@ -131,6 +146,7 @@ class Its:
         self.log = log
         self.stall_on_error = error_policy == "stall"
         self.checks_invall = profile.checks_invall or self.stall_on_error
+        self.checks_vpe = profile.checks_vpe or self.stall_on_error
         self.typer = GITS_TYPER.decode(profile.its_typer)
         self.ite_bytes = ite_bytes(self.typer)
         self.event_id_bits = self.typer.id_bits
@@ -138,15 +154,32 @@ class Its:
         self.icid_bits = icid_bits(self.typer) - 1
         # An opcode of a later architecture than the profile's is unknown, name and all.
         self.names = {op: c.NAME for op, c in COMMANDS.items() if profile.gicv4_1 or c.SINCE != "GICv4.1"}
-        rows = {**PHYSICAL, **VIRTUAL} if profile.virtual else PHYSICAL
+        rows = PHYSICAL | (VIRTUAL if profile.virtual else {}) | (VIRTUAL_V41 if profile.gicv4_1 else {})
         self.execute = {op: row for op, row in rows.items() if op in self.names}
+        self.wide_vtes = bool(self.typer.vmapp)
+        self._join(ItsList() if siblings is None else siblings)
         self.on_message: Callable[[int, int, str], None] | None = None
         self.records: list[CommandRecord] = []
         self.command: tuple[int, str | None, tuple[int, int, int, int]] | None = None
-        self.ctlr = _QUIESCENT.word()
-        self.cbaser = self.cwriter = self.creadr = 0
+        self.waiting: tuple[int, int] | None = None
+        self.released = False
+        numbered = self._numbered_by_software()
+        self.ctlr: int = _QUIESCENT.replace(its_number=self.number if numbered else 0).word()
+        self.cbaser: int = 0
+        self.cwriter: int = 0
+        self.creadr: int = 0
         self.baser = list(profile.baser_reset)
         self._latch()
+
+    def _join(self, siblings: ItsList) -> None:
+        """Take the next place among the machine's ITSs. The first one's vPE table is the redistributors' too (SVPET)."""
+        self.siblings = siblings
+        self.number = len(siblings.nodes)
+        self.map_bit = 1 << self.number
+        siblings.nodes.append(self)
+        for gicr in self.redistributors:
+            if isinstance(gicr.vlpi, VlpiFrameV41) and gicr.vlpi.its is None:
+                gicr.vlpi.its = self
 
     # ---------------------------------------------------------------- the port
 
@@ -162,6 +195,15 @@ class Its:
         """A write to GITS_TRANSLATER: whether the translation ended at an existing redistributor."""
         return self.enabled and translate(self, device_id, event_id)
 
+    def send_sgi(self, value: int) -> None:
+        """A write to GITS_SGIR."""
+        send_sgi(self, value)
+
+    @property
+    def its_number(self) -> int:
+        """GITS_CTLR.ITS_Number, its bit in an ITSList."""
+        return GITS_CTLR.decode(self.ctlr).its_number
+
     @property
     def enabled(self) -> bool:
         """GITS_CTLR.Enabled."""
@@ -175,6 +217,7 @@ class Its:
             "cwriter": self.cwriter,
             "creadr": self.creadr,
             "baser": tuple(self.baser),
+            "waiting": self.waiting,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -183,6 +226,7 @@ class Its:
         self.ctlr, self.cbaser = state["ctlr"], state["cbaser"]
         self.cwriter, self.creadr = state["cwriter"], state["creadr"]
         self.baser = list(state["baser"])
+        self.waiting = state["waiting"]
         self.records, self.command = [], None
         # The base registers are locked while enabled: if they and Enabled are the same, so is what was taken from them.
         if before != (self.ctlr, self.cbaser, self.baser):
@@ -191,12 +235,25 @@ class Its:
     # ---------------------------------------------------------------- registers
 
     def set_ctlr(self, value: int) -> None:
-        """Write GITS_CTLR: enabling takes the tables over and works the queue off."""
-        enabled = GITS_CTLR.decode(value).enabled
-        self.ctlr = _QUIESCENT.replace(enabled=enabled).word()
-        if enabled:
+        """Write GITS_CTLR: enabling takes the tables over and works the queue off. ITS_Number changes only while disabled."""
+        written, old = GITS_CTLR.decode(value), GITS_CTLR.decode(self.ctlr)
+        renumbered = self._numbered_by_software() and not old.enabled
+        self.ctlr = _QUIESCENT.replace(
+            enabled=written.enabled,
+            # Everything is complete at once: an ITS that is off is quiescent.
+            quiescent=int(not written.enabled or self.profile.quiescent_while_enabled),
+            its_number=written.its_number if renumbered else old.its_number,
+        ).word()
+        if written.enabled:
             self._latch()
-            self.process_queue()
+        else:
+            self.waiting = None
+        self.siblings.look_again()
+        self.process_queue()
+
+    def _numbered_by_software(self) -> bool:
+        """Whether GITS_CTLR.ITS_Number counts: VMOVP goes to each ITS of a list."""
+        return self.profile.virtual and not self.typer.vmovp
 
     def set_cbaser(self, value: int) -> None:
         """Write GITS_CBASER: ignored while enabled; resets GITS_CREADR, Stalled included."""
@@ -220,6 +277,7 @@ class Its:
         """Write GITS_CREADR, where the profile lets software do that."""
         if self.profile.creadr_writable:
             self.creadr = value - GITS_CREADR.decode(value).stalled
+            self.waiting = None
 
     def set_baser(self, n: int, value: int) -> None:
         """Write GITS_BASER<n>: ignored while enabled or where there is no table."""
@@ -244,7 +302,7 @@ class Its:
         wanted, id_bits = {
             "device": (TABLE_DEVICES, self.device_id_bits),
             "collection": (TABLE_COLLECTIONS, self.icid_bits),
-            "vpe": (TABLE_VPES, VPE_ID_BITS),
+            "vpe": (TABLE_VPES, vpe_id_bits(self.profile)),
         }[kind]
         for value in self.baser:
             register = GITS_BASER.decode(value)
@@ -286,6 +344,14 @@ class Its:
         number = rd_base if whole else rd_base % (1 << self.profile.rd_base_bits)
         return number if number < len(self.redistributors) else None
 
+    def maps(self, entry: VTE_V41) -> bool:
+        """Whether this ITS, and not only another one that shares the vPE table, has a vPE mapped."""
+        return bool(entry.its_map & self.map_bit) or len(self.siblings.nodes) == 1
+
+    def followers(self) -> list[Its]:
+        """The other ITSs for which a VMOVP given to this one counts too (GITS_TYPER.VMOVP = 1)."""
+        return [node for node in self.siblings.nodes if node is not self and node.enabled] if self.typer.vmovp else []
+
     def message(self, rd_base: int) -> None:
         """A bus message to a redistributor (SYNC): with PTA=1 it goes to an address, which is the oracle's business."""
         if self.typer.pta and self.on_message is not None:
@@ -294,7 +360,12 @@ class Its:
     # ---------------------------------------------------------------- the queue
 
     def process_queue(self) -> None:
-        """Carry out the commands in [CREADR, CWRITER), until none is left or one stalls."""
+        """Carry out the commands in [CREADR, CWRITER), and let ITSs go on that waited for one of them."""
+        self.run_queue()
+        self.siblings.settle()
+
+    def run_queue(self) -> None:
+        """Carry out the commands in [CREADR, CWRITER), until none is left, one stalls or one has to wait."""
         write_offset = GITS_CWRITER.decode(self.cwriter).offset
         read = GITS_CREADR.decode(self.creadr)
         offset = read.offset
@@ -302,6 +373,7 @@ class Its:
             return
         if read.stalled and self.stall_on_error:
             return
+        self.waiting = None
         while offset != write_offset:
             if self._step(offset):
                 following = offset + COMMAND_SIZE
@@ -310,12 +382,13 @@ class Its:
                 self.creadr += following - offset  # what else software wrote there stays
                 offset = following
             else:
-                self.creadr += 1 - read.stalled
+                if self.waiting is None:
+                    self.creadr += 1 - read.stalled
                 break
         self.command = None
 
     def _step(self, offset: int) -> bool:
-        """Carry out the command at a byte offset of the queue; False when the queue stalls at it."""
+        """Carry out the command at a byte offset of the queue; False when the queue stays at it."""
         slot = offset // COMMAND_SIZE
         raw = self.interconnect.load(Initiator.ITS, self.queue_base + offset, COMMAND_SIZE, Why.COMMAND)
         words: tuple[int, int, int, int] = _NOTHING if raw is None else _WORDS.unpack(raw)
@@ -330,6 +403,9 @@ class Its:
         else:
             cause = row[1](self, row[0].decode(*words))
         if cause is None:
+            if self.waiting is not None:
+                self.records.append((slot, name, words, Verdict.STALLED, None, None))
+                return False
             self.records.append((slot, name, words, Verdict.EXECUTED, None, None))
             self.log.items.append((COMMAND_EXECUTED, self.log.step, slot, name, words))
             return True

@@ -7,7 +7,7 @@ A lookup answers the entry or the ``Cause`` of the failure, from which ``arch.it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from itsbox.arch.its_errors import Cause
 from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, event_count
@@ -15,9 +15,12 @@ from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
     from itsbox.hardware.its import Its
+    from itsbox.memory.interconnect import Interconnect
 
 __all__ = [
+    "EMPTY",
     "Table",
+    "Walker",
     "entry_address",
     "lookup_collection",
     "lookup_device",
@@ -47,15 +50,34 @@ class Table:
 EMPTY: Final = Table(0, 8, 0, False, 1, 4096)
 
 
-def entry_address(its: Its, table: Table, index: int) -> int | Cause | None:
+class Walker(Protocol):
+    """Who walks a table: an ITS, or a redistributor its vPE table (GICv4.1)."""
+
+    @property
+    def interconnect(self) -> Interconnect:
+        """Where memory answers."""
+        ...
+
+    @property
+    def initiator(self) -> int:
+        """Who it is on the bus (``Initiator``)."""
+        ...
+
+    def l2_page(self, raw: int, page_bytes: int) -> int | None:
+        """Address of the level-2 page that a level-1 entry names, or None when it is not valid."""
+        ...
+
+
+def entry_address(walker: Walker, table: Table, index: int) -> int | Cause | None:
     """Physical address of entry ``index``; None behind an invalid level-1 entry; ``Cause.MEMORY_FAULT``."""
     if not table.indirect:
         return table.base + index * table.entry_bytes
     l1_index, l2_index = divmod(index, table.per_page)
-    raw = its.interconnect.read(Initiator.ITS, table.base + l1_index * L1_ENTRY_SIZE, L1_ENTRY_SIZE, Why.L1_ENTRY)
+    slot = table.base + l1_index * L1_ENTRY_SIZE
+    raw = walker.interconnect.read(walker.initiator, slot, L1_ENTRY_SIZE, Why.L1_ENTRY)
     if raw is None:
         return Cause.MEMORY_FAULT
-    page = its.l2_page(raw, table.page_bytes)
+    page = walker.l2_page(raw, table.page_bytes)
     return None if page is None else page + l2_index * table.entry_bytes
 
 

@@ -1,7 +1,8 @@
 """The virtual commands of GICv4.0, one function per command, and what physical commands do with virtual ITEs.
 
 As in ``its_execute``: a function answers None when carried out, else a ``Cause``. What the virt-gicv4 profile does with
-entries that its own commands cannot make follows QEMU (decision records).
+entries that its own commands cannot make follows QEMU (decision records). GICv4.1's own forms are in ``its_virtual_v41``;
+what is here serves both, because an entry of the vPE table has the same fields and more there.
 """
 
 from __future__ import annotations
@@ -22,20 +23,30 @@ from itsbox.arch.its_errors import Cause
 from itsbox.arch.its_tables import ITE, VTE, event_count
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.hardware.its_lookup import entry_address, lookup_device, lookup_event, store_entry, store_ite
+from itsbox.hardware.vpe_table import AnyVTE, lookup_vte
 from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
     from itsbox.hardware.its import Its
     from itsbox.hardware.its_execute import Execute
 
-__all__ = ["VIRTUAL", "invalidate_virtual", "lookup_vpe", "signal_virtual"]
+__all__ = ["VIRTUAL", "invalidate_virtual", "is_default_doorbell", "lookup_vpe", "signal_virtual"]
 
 
-def lookup_vpe(its: Its, vpe_id: int) -> VTE | Cause:
+# ---------------------------------------------------------------- ladders
+
+
+def lookup_vpe(its: Its, vpe_id: int) -> AnyVTE | Cause:
     """The valid vPE table entry of a vPEID."""
-    if vpe_id >= its.vpe_table.entries:
+    table = its.vpe_table
+    if its.wide_vtes:
+        entry = lookup_vte(its, table, vpe_id)
+        if isinstance(entry, Cause) or its.maps(entry):
+            return entry
+        return Cause.VCPU_INVALID
+    if vpe_id >= table.entries:
         return Cause.VCPU_OOR
-    address = entry_address(its, its.vpe_table, vpe_id)
+    address = entry_address(its, table, vpe_id)
     if address is None:
         return Cause.VCPU_INVALID
     if isinstance(address, Cause):
@@ -43,16 +54,25 @@ def lookup_vpe(its: Its, vpe_id: int) -> VTE | Cause:
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.VTE)
     if word is None:
         return Cause.MEMORY_FAULT
-    entry = VTE.decode(word)
-    return entry if entry.valid else Cause.VCPU_INVALID
+    narrow = VTE.decode(word)
+    return narrow if narrow.valid else Cause.VCPU_INVALID
 
 
-def _is_vlpi(its: Its, intid: int, vte: VTE) -> bool:
-    return its.is_lpi(intid) and intid < intid_limit(vte.vpt_size)
+def _is_vlpi(its: Its, intid: int, vte: AnyVTE) -> bool:
+    return intid < intid_limit(vte.vpt_size) and its.is_lpi(intid)
+
+
+def is_default_doorbell(its: Its, intid: int) -> bool:
+    """Whether an INTID can be the default doorbell of a vPE: an LPI, or 1023 for none."""
+    return intid == NO_DOORBELL or its.is_lpi(intid)
 
 
 def _is_doorbell(its: Its, intid: int) -> bool:
-    return intid == NO_DOORBELL or its.is_lpi(intid)
+    """Whether an INTID can be the doorbell of one event. With GITS_TYPER.nID there are none."""
+    return intid == NO_DOORBELL or (not its.typer.nid and its.is_lpi(intid))
+
+
+# ---------------------------------------------------------------- virtual entries met by physical commands
 
 
 def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
@@ -61,16 +81,12 @@ def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
     if isinstance(vte, Cause):
-        # As with a lost collection entry, QEMU drops these where VMOVI and INV stall.
-        lost = vte is Cause.MEMORY_FAULT and not its.profile.cte_fault_stalls
-        return Cause.VCPU_INVALID if lost else vte
+        return vte
     if not _is_vlpi(its, ite.intid, vte):
         return Cause.ITE_INVALID
     if vte.rd_base >= len(its.redistributors):
         return Cause.PROCNUM_OOR
-    its.redistributors[vte.rd_base].vlpi.assign_pending(
-        ite.intid, level, vpe_id=ite.vpe_id, vpt=vte.vpt_addr, doorbell=ite.doorbell_intid
-    )
+    its.redistributors[vte.rd_base].vlpi.signal(vte, ite.vpe_id, ite.intid, level, ite.doorbell_intid)
     return None
 
 
@@ -84,11 +100,14 @@ def invalidate_virtual(its: Its, ite: ITE) -> Cause | None:
     return None if _is_vlpi(its, ite.intid, vte) else Cause.ITE_INVALID
 
 
+# ---------------------------------------------------------------- commands
+
+
 def vmapp(its: Its, c: VMAPP) -> Cause | None:
-    """Map a vPE to a redistributor and its pending table, or unmap it. VPT_size is checked with V=0 too."""
+    """Map a vPE to a redistributor and its pending table, or unmap it. QEMU checks VPT_size with V=0 too."""
     if c.vpe_id >= its.vpe_table.entries:
         return Cause.VCPU_OOR
-    if c.vpt_size > its.event_id_bits:
+    if c.vpt_size > its.event_id_bits and (c.valid or not its.checks_vpe):
         return Cause.VPTSIZE_OOR
     if not c.valid:
         return store_entry(its, its.vpe_table, c.vpe_id, 0, Why.VTE)
@@ -100,7 +119,7 @@ def vmapp(its: Its, c: VMAPP) -> Cause | None:
 
 
 def vmapti(its: Its, c: VMAPTI) -> Cause | None:
-    """Map an event to a vLPI of a vPE. The vPE need not be mapped yet (QEMU; the ``stall`` policy wants it)."""
+    """Map an event to a vLPI of a vPE. The vPE need not be mapped yet on QEMU (profile ``checks_vpe``)."""
     return _map_event(its, c, c.virtual_intid)
 
 
@@ -117,13 +136,13 @@ def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
         return Cause.ID_OOR
     if c.vpe_id >= its.vpe_table.entries:
         return Cause.VCPU_OOR
-    if its.stall_on_error:
+    if its.checks_vpe:
         vte = lookup_vpe(its, c.vpe_id)
         if isinstance(vte, Cause):
             return vte
         if not _is_vlpi(its, intid, vte):
             return Cause.VIRTUALID_OOR
-    if not its.is_lpi(intid):
+    elif not its.is_lpi(intid):
         return Cause.VIRTUALID_OOR
     if not _is_doorbell(its, c.doorbell_intid):
         return Cause.PHYSICALID_OOR
@@ -133,8 +152,9 @@ def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
 
 def vmovi(its: Its, c: VMOVI) -> Cause | None:
     """Give an event another vPE, and another doorbell with D; a pending vLPI moves along."""
-    if c.d and not _is_doorbell(its, c.doorbell_intid):
-        return Cause.PHYSICALID_OOR
+    wrong_doorbell = c.d and not _is_doorbell(its, c.doorbell_intid)
+    if wrong_doorbell and not its.checks_vpe:
+        return Cause.PHYSICALID_OOR  # QEMU looks at it first, the manual last
     found = lookup_event(its, c.device_id, c.event_id)
     if isinstance(found, Cause):
         return found
@@ -152,24 +172,33 @@ def vmovi(its: Its, c: VMOVI) -> Cause | None:
     cpus = len(its.redistributors)
     if source.rd_base >= cpus or target.rd_base >= cpus:
         return Cause.ITEVCPU_INVALID if source.rd_base >= cpus else Cause.CMDVCPU_INVALID
+    if wrong_doorbell:
+        return Cause.PHYSICALID_OOR
     doorbell = c.doorbell_intid if c.d else ite.doorbell_intid
-    if its.redistributors[source.rd_base].vlpi.withdraw(ite.intid, source.vpt_addr):
-        its.redistributors[target.rd_base].vlpi.assign_pending(
-            ite.intid, True, vpe_id=c.vpe_id, vpt=target.vpt_addr, doorbell=doorbell
-        )
+    if its.redistributors[source.rd_base].vlpi.withdraw(source, ite.vpe_id, ite.intid):
+        its.redistributors[target.rd_base].vlpi.signal(target, c.vpe_id, ite.intid, True, doorbell)
     return store_ite(its, address, ite.replace(vpe_id=c.vpe_id, doorbell_intid=doorbell))
 
 
 def vmovp(its: Its, c: VMOVP) -> Cause | None:
-    """Give a vPE another redistributor. With GITS_TYPER.VMOVP the sequence number and the list are RES0."""
+    """Give a vPE another redistributor.
+
+    With GITS_TYPER.VMOVP one ITS does it for all; without, each ITS of the list is told and may have to wait (``its_list``).
+    """
     target = its.redistributor_of(c.rd_base, whole=True)
-    if target is None:
-        return Cause.PROCNUM_OOR
+    if target is None and not its.checks_vpe:
+        return Cause.PROCNUM_OOR  # QEMU looks at it first, the manual last
     vte = lookup_vpe(its, c.vpe_id)
     if isinstance(vte, Cause):
         return vte
-    if vte.rd_base >= len(its.redistributors):
+    if target is None or vte.rd_base >= len(its.redistributors):
         return Cause.PROCNUM_OOR
+    if not its.typer.vmovp and not its.siblings.may_move(its, c.sequence_number, c.its_list):
+        return None
+    for other in its.followers():
+        entry = lookup_vpe(other, c.vpe_id)
+        if not isinstance(entry, Cause):
+            store_entry(other, other.vpe_table, c.vpe_id, entry.replace(rd_base=target).encode()[0], Why.VTE)
     return store_entry(its, its.vpe_table, c.vpe_id, vte.replace(rd_base=target).encode()[0], Why.VTE)
 
 
@@ -180,11 +209,8 @@ def vinvall(its: Its, c: VINVALL) -> Cause | None:
 
 
 def vsync(its: Its, c: VSYNC) -> Cause | None:
-    """Wait for earlier commands of the vPE: they are all done. Only the ``stall`` policy looks at the vPE."""
-    if not its.stall_on_error:
-        return None
-    vte = lookup_vpe(its, c.vpe_id)
-    return vte if isinstance(vte, Cause) else None
+    """Wait for earlier commands of the vPE: they are all done. QEMU does not look at the vPE (profile ``checks_vpe``)."""
+    return vinvall(its, VINVALL(vpe_id=c.vpe_id)) if its.checks_vpe else None
 
 
 #: opcode -> (layout, function) of GICv4.0.

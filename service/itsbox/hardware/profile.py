@@ -1,7 +1,8 @@
 """Machines as data: address map, sizes, ID registers, and every choice that Arm leaves to the implementation.
 
-A profile holds no code. The two ``virt`` profiles answer as QEMU's machine of that name does; each field that is a choice
-among CONSTRAINED UNPREDICTABLE or IMPLEMENTATION DEFINED behaviours says so and has a record in docs/decisions/.
+A profile holds no code. ``virt-gicv3`` and ``virt-gicv4`` answer as QEMU's machine of that name does; ``virt-gicv4.1`` has the
+same map and is a part like GIC-700, which QEMU does not have. Each field that is a choice among CONSTRAINED UNPREDICTABLE or
+IMPLEMENTATION DEFINED behaviours says so and has a record in docs/decisions/.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ _MIB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class MemoryMap:
-    """Where things are, as the session's ``map`` shows it: physical addresses and bytes."""
+    """Where things are, as the session's ``map`` shows it: physical addresses and bytes.
+
+    its_nodes: the control frame of each ITS, ITS 0 first; its translation frame follows it. sgir: GITS_SGIR of ITS 0, or None
+    without virtual SGIs; further ITSs have theirs at the architected offset.
+    """
 
     gicd: int
     its: int
@@ -31,6 +36,7 @@ class MemoryMap:
     guest: int
     guest_bytes: int
     sgir: int | None = None
+    its_nodes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,11 @@ class Profile:
         queue_fault: a command in missing memory reads as zeros, an unknown opcode ("skip", QEMU), or stalls ("stall").
         cte_fault_stalls: a collection entry in missing memory stalls INT, CLEAR and DISCARD too (QEMU: no, dropped).
         checks_invall: INVALL of an unmapped collection is an error (QEMU: accepted). The ``stall`` policy always checks.
+        checks_vpe: VMAPTI, VMAPI and VSYNC of an unmapped vPE are errors, a VMAPP with V=0 ignores its other fields, and checks
+            come in the manual's order (QEMU: no). The ``stall`` policy always checks.
+        quiescent_while_enabled: GITS_CTLR.Quiescent reads one even while enabled (QEMU); else it is the inverse of Enabled.
+        vmovp_waits: with GITS_TYPER.VMOVP = 0, which ITSs of the ITSList a VMOVP waits for: those that do not exist or are off
+            ("absent"), or also those that have not come to the same sequence number yet ("all").
         rd_base_bits: how many bits of a PTA=0 RDbase the ITS keeps for MAPC.
         l1_as_qemu: level-1 entries are read with QEMU's address mask, bits [50:0], unaligned pages included.
         tables_in_ram: nothing is cached; each command reads the tables again.
@@ -74,11 +85,15 @@ class Profile:
     gicr_iidr: int
     gicr_pidr2: int
     gicr_idbits: int  # GICD_TYPER.IDbits: INTID bits minus one
+    gicr_ctlr: int = 0b010  # the read-only fields: CES, and IR [2] where GICR_INVLPIR and GICR_INVALLR work
     creadr_writable: bool = True
     stalled_sticky: bool = True
     queue_fault: str = "skip"
     cte_fault_stalls: bool = False
     checks_invall: bool = False
+    checks_vpe: bool = False
+    quiescent_while_enabled: bool = True
+    vmovp_waits: str = "absent"
     rd_base_bits: int = 16
     l1_as_qemu: bool = True
     tables_in_ram: bool = True
@@ -89,7 +104,10 @@ class Profile:
         return self.gic >= 4
 
     def memory_map(self, ram_mib: int) -> MemoryMap:
-        """The addresses for a machine with that much RAM (MiB): QEMU's ``virt`` map, carve-outs at the end of RAM."""
+        """The addresses for a machine with that much RAM (MiB): QEMU's ``virt`` map, carve-outs at the end of RAM.
+
+        Further ITSs, and the virtual SGI frame of ITS 0, have places that QEMU's map leaves free (decision record).
+        """
         ram_bytes = ram_mib * _MIB
         end = _RAM + ram_bytes
         return MemoryMap(
@@ -104,12 +122,17 @@ class Profile:
             hyp_bytes=_MIB,
             guest=end - 2 * _MIB,
             guest_bytes=_MIB,
+            sgir=_SGIR if self.gicv4_1 else None,
+            its_nodes=(_ITS, *(_FURTHER_ITS + n * _ITS_STRIDE for n in range(self.its_count - 1))),
         )
 
 
 _GICD: Final = 0x0800_0000
+_SGIR: Final = 0x0807_0020
 _ITS: Final = 0x0808_0000
 _GICR: Final = 0x080A_0000
+_FURTHER_ITS: Final = 0x0910_0000
+_ITS_STRIDE: Final = 0x4_0000
 _RAM: Final = 0x4000_0000
 
 _ALL: Final = (1 << 64) - 1
@@ -158,6 +181,34 @@ _VIRT_GICV4: Final = replace(
     gicr_pidr2=0x4B,
 )
 
+_VIRT_GICV4_1: Final = replace(
+    _VIRT_GICV4,
+    name="virt-gicv4.1",
+    doc="A part like GIC-700 in QEMU's map: GICv4.1 with virtual SGIs, default doorbells only, a vPE table that is shared.",
+    gicv4_1=True,
+    # Those of GICv4.0, and VSGI [39], VMAPP [40], SVPET [42:41] = 1 (shared at Aff3), nID [43].
+    its_typer=0x0000_0BBF_0001_EFB3,
+    baser_reset=(0x0107_0000_0000_0200, 0x0407_0000_0000_0200, 0x021F_0000_0000_0200, 0, 0, 0, 0, 0),
+    vte_bytes=32,
+    gicd_typer2=0x8F,  # VIL [7], VID [4:0] = 15: vPEIDs have 16 bits
+    gicr_typer=0x0500_0087,  # PLPIS, VLPIS, Dirty [2], RVPEID [7], CommonLPIAff [25:24] = 1 (Aff3), VSGI [26]
+    gicr_ctlr=0b110,
+    creadr_writable=False,
+    cte_fault_stalls=True,
+    checks_invall=True,
+    checks_vpe=True,
+    quiescent_while_enabled=False,
+    l1_as_qemu=False,
+)
+
+_VIRT_GICV4_DUAL_ITS: Final = replace(
+    _VIRT_GICV4,
+    name="virt-gicv4-dual-its",
+    doc="As virt-gicv4 with two ITSs and GITS_TYPER.VMOVP = 0: a VMOVP goes to each, with a sequence number and an ITSList.",
+    its_count=2,
+    its_typer=0x0000_001F_0001_EFB3,
+)
+
 _SNAPDRAGON: Final = replace(
     _VIRT_GICV3,
     name="snapdragon",
@@ -168,4 +219,6 @@ _SNAPDRAGON: Final = replace(
     cbaser_writable=_ALL & ~0xC00,
 )
 
-PROFILES: Final[dict[str, Profile]] = {profile.name: profile for profile in (_VIRT_GICV3, _VIRT_GICV4, _SNAPDRAGON)}
+PROFILES: Final[dict[str, Profile]] = {
+    profile.name: profile for profile in (_VIRT_GICV3, _VIRT_GICV4, _VIRT_GICV4_1, _VIRT_GICV4_DUAL_ITS, _SNAPDRAGON)
+}

@@ -16,6 +16,8 @@ from itsbox.arch.lpi_tables import (
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
     GICR_IIDR,
+    GICR_INVALLR,
+    GICR_INVLPIR,
     GICR_PENDBASER,
     GICR_PIDR2,
     GICR_PROPBASER,
@@ -31,6 +33,7 @@ from itsbox.hardware.irq_bank import IrqBank
 from itsbox.hardware.lpi import assign_pending, highest_pending, pending_intids
 from itsbox.hardware.rows import Rows
 from itsbox.hardware.vlpi_frame import VlpiFrame
+from itsbox.hardware.vlpi_frame_v41 import VlpiFrameV41
 from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Redistributor", "typer_of"]
 
-_CTLR: Final = GICR_CTLR.decode(0b10)  # CES
 _ASLEEP: Final = GICR_WAKER(processor_sleep=1, children_asleep=1).word()
 _AWAKE: Final = GICR_WAKER(processor_sleep=0, children_asleep=0).word()
 _CLUSTER: Final = 16  # CPUs that share Aff1; QEMU's virt machine with a GICv3
@@ -63,8 +65,8 @@ class Redistributor:
     """
 
     __slots__ = (
-        "bank", "config_table", "cpu", "enable_lpis", "id_bits", "interconnect", "log", "pendbaser", "pending_table",
-        "profile", "propbaser", "typer", "vlpi", "waker",
+        "_read_only", "bank", "config_table", "cpu", "enable_lpis", "id_bits", "interconnect", "log", "pendbaser",
+        "pending_table", "profile", "propbaser", "typer", "vlpi", "waker",
     )  # fmt: skip
 
     def __init__(self, profile: Profile, cpu: int, cpus: int, interconnect: Interconnect, log: EventLog) -> None:
@@ -73,10 +75,11 @@ class Redistributor:
         self.interconnect = interconnect
         self.log = log
         self.typer = typer_of(profile, cpu, cpus)
+        self._read_only = GICR_CTLR.decode(profile.gicr_ctlr)
         self.enable_lpis = False
         self.waker = _ASLEEP
         self.bank = IrqBank(1, config=[_SGI_EDGE, 0])
-        self.vlpi = VlpiFrame(self)
+        self.vlpi = VlpiFrameV41(self) if profile.gicv4_1 else VlpiFrame(self)
         self.set_propbaser(0)
         self.set_pendbaser(0)
 
@@ -118,7 +121,7 @@ class Redistributor:
     @property
     def ctlr(self) -> int:
         """GICR_CTLR as it reads: EnableLPIs can be cleared again (CES)."""
-        return _CTLR.replace(enable_lpis=int(self.enable_lpis)).word()
+        return self._read_only.replace(enable_lpis=int(self.enable_lpis)).word()
 
     def set_ctlr(self, value: int) -> None:
         """Write GICR_CTLR."""
@@ -140,6 +143,11 @@ class Redistributor:
         """Write GICR_PENDBASER: where the pending table lies. PTZ has no effect: RAM is read as it is."""
         self.pendbaser = value
         self.pending_table = GICR_PENDBASER.decode(value).physical_address
+
+    def invalidate(self, register: GICR_INVLPIR | GICR_INVALLR) -> None:
+        """A write to GICR_INVLPIR or GICR_INVALLR: no configuration is cached, so at most a vPE is looked up (GICv4.1)."""
+        if register.v and isinstance(self.vlpi, VlpiFrameV41):
+            self.vlpi.invalidate(register.vpe_id)
 
     # ---------------------------------------------------------------- LPIs
 
@@ -205,5 +213,7 @@ _ROWS.row64(GICR_TYPER.OFFSET, lambda gicr: gicr.typer)
 _ROWS.row32(GICR_WAKER.OFFSET, lambda gicr: gicr.waker, Redistributor.set_waker)
 _ROWS.row64(GICR_PROPBASER.OFFSET, lambda gicr: gicr.propbaser, Redistributor.set_propbaser)
 _ROWS.row64(GICR_PENDBASER.OFFSET, lambda gicr: gicr.pendbaser, Redistributor.set_pendbaser)
+_ROWS.row64(GICR_INVLPIR.OFFSET, lambda _: 0, lambda gicr, value: gicr.invalidate(GICR_INVLPIR.decode(value)))
+_ROWS.row64(GICR_INVALLR.OFFSET, lambda _: 0, lambda gicr, value: gicr.invalidate(GICR_INVALLR.decode(value)))
 _ROWS.row32(GICR_SYNCR.OFFSET, lambda _: 0)
 _ROWS.row32(GICR_PIDR2.OFFSET, lambda gicr: gicr.profile.gicr_pidr2)

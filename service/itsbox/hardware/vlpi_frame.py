@@ -19,6 +19,7 @@ from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
     from itsbox.hardware.redistributor import Redistributor
+    from itsbox.hardware.vpe_table import AnyVTE
 
 __all__ = ["VlpiFrame"]
 
@@ -26,21 +27,25 @@ __all__ = ["VlpiFrame"]
 _WRITABLE: Final = (
     "inner_cache", "shareability", "physical_address", "outer_cache", "pending_last", "idai", "valid",
 )  # fmt: skip
+_NOBODY: Final = -1
 
 
 class VlpiFrame:
     """GICR_VPROPBASER and GICR_VPENDBASER of one CPU, and the vLPIs that arrive there.
 
-    Invariant: the two registers read as last accepted.
+    resident: the pending table of the resident vPE, or -1; limit: first vINTID that VPROPBASER.IDbits does not reach.
+
+    Invariant: the two registers read as last accepted; ``resident`` and ``limit`` follow from them.
     Owned by: its redistributor.
     """
 
-    __slots__ = ("gicr", "vpendbaser", "vpropbaser")
+    __slots__ = ("gicr", "limit", "resident", "vpendbaser", "vpropbaser")
 
     def __init__(self, gicr: Redistributor) -> None:
         self.gicr = gicr
-        self.vpropbaser = 0
         self.vpendbaser = 0
+        self.resident = _NOBODY
+        self.set_vpropbaser(0)
 
     def read(self, offset: int, size: int) -> int:
         """Read at an offset from the redistributor's base."""
@@ -56,11 +61,18 @@ class VlpiFrame:
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
-        self.vpropbaser, self.vpendbaser = state
+        if state == (self.vpropbaser, self.vpendbaser):
+            return
+        vpropbaser, self.vpendbaser = state
+        self.set_vpropbaser(vpropbaser)
+        self._follow()
+
+    # ---------------------------------------------------------------- registers
 
     def set_vpropbaser(self, value: int) -> None:
         """Write GICR_VPROPBASER."""
         self.vpropbaser = value
+        self.limit = intid_limit(GICR_VPROPBASER.decode(value).id_bits)
 
     def set_vpendbaser(self, value: int) -> None:
         """Write GICR_VPENDBASER: schedule a vPE in or out.
@@ -77,40 +89,42 @@ class VlpiFrame:
         elif old.valid:
             kept["pending_last"] = int(self._deliverable())
         self.vpendbaser = GICR_VPENDBASER(**{"dirty": 0, **kept}).word()
+        self._follow()
+
+    def _follow(self) -> None:
+        register = GICR_VPENDBASER.decode(self.vpendbaser)
+        self.resident = register.physical_address if register.valid else _NOBODY
 
     def _deliverable(self) -> bool:
         """Whether the resident vPE has a pending vLPI that its configuration enables."""
         prop = GICR_VPROPBASER.decode(self.vpropbaser)
-        vpt = GICR_VPENDBASER.decode(self.vpendbaser).physical_address
         id_bits = min(prop.id_bits, self.gicr.profile.gicr_idbits)
         bus = self.gicr.interconnect
-        pending = pending_intids(bus, vpt, id_bits, Why.VPT)
+        pending = pending_intids(bus, self.resident, id_bits, Why.VPT)
         return highest_pending(bus, pending, prop.physical_address, id_bits, Why.VCONF) != SPURIOUS_INTID
 
-    def is_resident(self, vpt: int) -> bool:
-        """Whether the vPE whose pending table lies at ``vpt`` is resident here."""
-        register = GICR_VPENDBASER.decode(self.vpendbaser)
-        return bool(register.valid) and register.physical_address == vpt
+    # ---------------------------------------------------------------- vLPIs
 
-    def assign_pending(self, intid: int, level: bool, *, vpe_id: int, vpt: int, doorbell: int) -> None:
+    def signal(self, vte: AnyVTE, vpe_id: int, intid: int, level: bool, doorbell: int) -> None:
         """Make a vLPI of a vPE pending or not; ring the doorbell if the vPE is not resident."""
-        resident = self.is_resident(vpt)
-        if resident and intid >= intid_limit(GICR_VPROPBASER.decode(self.vpropbaser).id_bits):
+        vpt = vte.vpt_addr
+        resident = vpt == self.resident
+        if resident and intid >= self.limit:
             return
-        changed = assign_pending(self.gicr.interconnect, vpt, intid, level, Why.VPT)
-        if changed and level:
-            self.gicr.log.emit(LPI_PENDING, intid, None, vpe_id)
+        gicr = self.gicr
+        if assign_pending(gicr.interconnect, vpt, intid, level, Why.VPT) and level:
+            gicr.log.emit(LPI_PENDING, intid, None, vpe_id)
         if level and not resident and doorbell != SPURIOUS_INTID:
-            self.gicr.assign_pending(doorbell, True)
+            gicr.assign_pending(doorbell, True)
 
-    def withdraw(self, intid: int, vpt: int) -> bool:
+    def withdraw(self, vte: AnyVTE, vpe_id: int, intid: int) -> bool:
         """Clear a vLPI's pending bit; whether it was set."""
         offset, bit = pending_place(intid)
         bus = self.gicr.interconnect
-        byte = bus.read(Initiator.GICR, vpt + offset, 1, Why.VPT)
+        byte = bus.read(Initiator.GICR, vte.vpt_addr + offset, 1, Why.VPT)
         if byte is None or not byte >> bit & 1:
             return False
-        return assign_pending(bus, vpt, intid, False, Why.VPT)
+        return assign_pending(bus, vte.vpt_addr, intid, False, Why.VPT)
 
 
 _ROWS: Final[Rows[VlpiFrame]] = Rows()
