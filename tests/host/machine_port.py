@@ -119,7 +119,10 @@ class Host:
         self.port = MachinePort(self.machine)
         made = self.machine.config
         platform = Platform(
-            where=self.machine.map, its=(self.machine.map.its,), cpus=made.cpus, coherent=made.profile.coherent
+            where=self.machine.map,
+            its=tuple(node.base for node in self.machine.its),
+            cpus=made.cpus,
+            coherent=made.profile.coherent,
         )
         self.driver = Driver(self.port, platform, version or DriverVersion(pkvm=False))
 

@@ -61,8 +61,8 @@ def test_lpis_of_somebody_else_are_switched_off_first() -> None:
 @pytest.mark.parametrize(
     "stuck, line",
     [
-        (GICR_CTLR.decode(0).replace(enable_lpis=1), "GICv3: CPU1: Failed to disable LPIs"),
-        (GICR_CTLR.decode(0).replace(enable_lpis=1, rwp=1), "GICv3: CPU1: Timeout while disabling LPIs"),
+        (GICR_CTLR.decode(0).replace(enable_lpis=1), "CPU1: Failed to disable LPIs"),
+        (GICR_CTLR.decode(0).replace(enable_lpis=1, rwp=1), "CPU1: Timeout while disabling LPIs"),
     ],
 )
 def test_lpis_that_cannot_be_switched_off_leave_the_cpu_without(stuck: GICR_CTLR, line: str) -> None:
@@ -83,7 +83,7 @@ def test_a_redistributor_without_lpis_is_left_alone() -> None:
     host = Host()
     host.port.reads[gicr(host, 2) + GICR_TYPER.OFFSET] = lambda value: GICR_TYPER.decode(value).replace(plpis=0).word()
     host.call("probe")
-    assert "GICv3: CPU2: LPIs not supported" in host.log()
+    assert "CPU2: LPIs not supported" in host.log()
     assert register(host, 2, GICR_PENDBASER.OFFSET) == 0
 
 

@@ -83,7 +83,7 @@ def find_features(kernel: Kernel) -> None:
             )
             if present
         ]
-        kernel.port.print(" ".join(["GICv3: GICv4 features:", *words]))
+        kernel.port.print(f"GICv3: GICv4 features:{''.join(f' {word}' for word in words)}")
 
 
 def _walk(kernel: Kernel) -> Iterator[_Found]:
@@ -175,7 +175,7 @@ def enable_lpis(kernel: Kernel, cpu: int) -> None:
     """
     row = kernel.state.cpus[cpu]
     if not kernel.read(row.rd_base, GICR_TYPER).plpis:
-        kernel.port.print(f"GICv3: CPU{cpu}: LPIs not supported")
+        kernel.port.print(f"CPU{cpu}: LPIs not supported")
         raise KernelError(Errno.ENXIO, f"CPU {cpu} has no LPIs")
     _disable_foreign_lpis(kernel, cpu)
     if row.lpis_ready:
@@ -197,10 +197,10 @@ def _disable_foreign_lpis(kernel: Kernel, cpu: int) -> None:
     kernel.port.print(f"GICv3: CPU{cpu}: Booted with LPIs enabled, memory probably corrupted")
     kernel.write(row.rd_base, ctlr.replace(enable_lpis=0))
     if not kernel.poll(lambda: not kernel.read(row.rd_base, GICR_CTLR).rwp):
-        kernel.port.print(f"GICv3: CPU{cpu}: Timeout while disabling LPIs")
+        kernel.port.print(f"CPU{cpu}: Timeout while disabling LPIs")
         raise KernelError(Errno.EBUSY, f"CPU {cpu} does not finish switching LPIs off")
     if kernel.read(row.rd_base, GICR_CTLR).enable_lpis:
-        kernel.port.print(f"GICv3: CPU{cpu}: Failed to disable LPIs")
+        kernel.port.print(f"CPU{cpu}: Failed to disable LPIs")
         raise KernelError(Errno.EBUSY, f"CPU {cpu} cannot switch LPIs off")
 
 
