@@ -15,10 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from itsbox.arch.its_commands import COMMAND_SIZE, SYNC
+from itsbox.arch.its_commands import COMMAND_SIZE, MAPD, MAPTI, SYNC
 from itsbox.arch.its_registers import GITS_BASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER, baser_address, baser_page_size
-from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry, entries_per_page, flat_offset, l1_index, l2_index
-from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, SIZE_64K, align_up
+from itsbox.arch.its_tables import (
+    ITT_ALIGNMENT,
+    L1_ENTRY_SIZE,
+    L1Entry,
+    entries_per_page,
+    flat_offset,
+    itt_bytes,
+    l1_index,
+    l2_index,
+)
+from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K, align_up
 from itsbox.host.state import DriverState, restored
 from itsbox.memory.interconnect import Initiator
 from itsbox.ops import (
@@ -52,8 +61,11 @@ if TYPE_CHECKING:
     from itsbox.memory.ownership import Ownership
     from itsbox.ops import Op, Outcome
 
-__all__ = ["AttackEnds", "Box", "Driven", "HostileHost", "Step"]
+__all__ = ["EVENT_BITS", "AttackEnds", "Box", "Driven", "HostileHost", "Step"]
 
+EVENT_BITS: Final = 4
+"""MAPD's Size field for most devices: 32 events."""
+_ITE_BYTES: Final = 16  # at most
 _HARMLESS: Final = SYNC(rd_base=0)
 
 
@@ -116,6 +128,7 @@ class HostileHost:
     stuck: bool = False
     _why: str = ""
     _next_page: int = 0
+    _itt_offset: int | None = None
 
     def __post_init__(self) -> None:
         where = self.box.map
@@ -295,6 +308,31 @@ class HostileHost:
         self.say(why)
 
     # ---------------------------------------------------------------- devices and the driver
+
+    def map_own(self, device_id: int, size: int = EVENT_BITS) -> int | None:
+        """Map a device with a translation table in a page of the host's own; its address, or None if it was not to be.
+
+        Versions differ in the addresses that they accept: page aligned ones, all others, or any. What is accepted is remembered.
+        """
+        page = self.pages(align_up(itt_bytes(size, _ITE_BYTES), PAGE_SIZE) // PAGE_SIZE + 1)
+        for offset in (self._itt_offset,) if self._itt_offset is not None else (ITT_ALIGNMENT, 0):
+            command = MAPD(device_id=device_id, size=size, itt_addr=page + offset, valid=1)
+            if self.post(command) == [Verdict.EXECUTED]:
+                self._itt_offset = offset
+                return page + offset
+        return None
+
+    def map_at(self, device_id: int, page: int, size: int = EVENT_BITS) -> list[str]:
+        """Map a device with a table in a given page, at each alignment that some version accepts; what became of it."""
+        command = MAPD(device_id=device_id, size=size, itt_addr=page + ITT_ALIGNMENT, valid=1)
+        return self.post(command, command.replace(itt_addr=page))
+
+    def without_hypervisor(self, device_id: int, event_id: int = 0) -> None:
+        """Where there is no hypervisor pages do not change hands; the same attack aims at a guest's page from the start."""
+        if self.box.phase == "trusted":
+            self.say("Without a hypervisor no page changes hands: put the table into a guest's page from the start.")
+            self.map_at(device_id, self.guest_page(2))
+            self.post(MAPTI(device_id=device_id, event_id=event_id, intid=FIRST_LPI + 0x111, icid=0))
 
     def msi(self, device_id: int, event_id: int) -> bool:
         """A device of the host writes a message; whether it arrived."""

@@ -23,6 +23,7 @@ from itsbox.arch.its_registers import (
 from itsbox.arch.its_tables import ITT_ALIGNMENT
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K
 from itsbox.arch.words import low_half
+from itsbox.host.attacks import EVENT_BITS
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
@@ -34,18 +35,8 @@ __all__ = [
 ]  # fmt: skip
 
 _DEVICE: Final = 0x120
-_EVENT_BITS: Final = 4
 _TRACKED: Final = 520
 """More pages than one page of private state can track."""
-
-
-def _map(host: HostileHost, device_id: int) -> bool:
-    """Map a device with a table at an address that this version accepts; whether the ITS did it."""
-    page = host.pages(2)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(MAPD(device_id=device_id, size=_EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
-            return True
-    return False
 
 
 def _delivers(host: HostileHost, device_id: int, event_id: int = 0) -> bool:
@@ -59,7 +50,7 @@ def _delivers(host: HostileHost, device_id: int, event_id: int = 0) -> bool:
 def alive(host: HostileHost, device_id: int = _DEVICE) -> None:
     """Honest traffic by hand: a device, an event, a message. The host is stuck if it does not arrive."""
     host.say("Does honest traffic pass? Map a device and an event, and let the device send it.")
-    host.stuck = not (_map(host, device_id) and _delivers(host, device_id))
+    host.stuck = not (host.map_own(device_id) is not None and _delivers(host, device_id))
 
 
 def map_three_events(host: HostileHost) -> None:
@@ -122,16 +113,17 @@ def shared_itt_page(host: HostileHost) -> None:
     host.give_away(page)
     host.say("Use the second.")
     host.post(MAPTI(device_id=_DEVICE + 2, event_id=0, intid=FIRST_LPI + 0x190, icid=0))
-    host.stuck = first + second != ["executed", "executed"] and not _map(host, _DEVICE + 3)
+    host.stuck = first + second != ["executed", "executed"] and host.map_own(_DEVICE + 3) is None
 
 
 def batch_with_bad_command(host: HostileHost) -> None:
     """11: one CWRITER write announces a good command and a bad one behind it."""
-    page = host.pages(2)
+    known = host.map_own(_DEVICE + 8)
+    offset_in_page = (known or 0) % PAGE_SIZE
     start = host.write_offset
     host.say("Announce two commands at once: an honest MAPD, and one whose table is the hypervisor's.")
-    good = MAPD(device_id=_DEVICE + 4, size=_EVENT_BITS, itt_addr=page + ITT_ALIGNMENT, valid=1)
-    bad = MAPD(device_id=_DEVICE + 5, size=_EVENT_BITS, itt_addr=host.hyp_page(15) + ITT_ALIGNMENT, valid=1)
+    good = MAPD(device_id=_DEVICE + 4, size=EVENT_BITS, itt_addr=host.pages(2) + offset_in_page, valid=1)
+    bad = MAPD(device_id=_DEVICE + 5, size=EVENT_BITS, itt_addr=host.hyp_page(15) + offset_in_page, valid=1)
     offset = host.put(bad, host.put(good))
     host.ring(offset)
     host.say("Replace the bad one and announce again: is the good one done, once?")
@@ -181,7 +173,7 @@ def collection_level_2(host: HostileHost) -> None:
     at = host.table_entry(TABLE_COLLECTIONS, 2)
     if at is not None:
         host.store(at, ((host.hyp_page(15) << 1) | 1).to_bytes(8, "little"))
-    if _map(host, _DEVICE + 6):
+    if host.map_own(_DEVICE + 6) is not None:
         host.post(MAPTI(device_id=_DEVICE + 6, event_id=0, intid=FIRST_LPI + 0x199, icid=2))
         host.post(INT(device_id=_DEVICE + 6, event_id=0))
 
@@ -191,11 +183,7 @@ def many_tables(host: HostileHost) -> None:
     host.say(f"Map {_TRACKED} devices, each with a table in a page of its own.")
     done = 0
     for n in range(_TRACKED):
-        page = host.pages(2)
-        verdicts = host.post(MAPD(device_id=0x400 + n, size=1, itt_addr=page + ITT_ALIGNMENT, valid=1))
-        if verdicts == ["refused"]:
-            verdicts = host.post(MAPD(device_id=0x400 + n, size=1, itt_addr=page, valid=1))
-        if verdicts != ["executed"]:
+        if host.map_own(0x400 + n, 1) is None:
             break
         done += 1
     host.stuck = done < _TRACKED
@@ -207,19 +195,25 @@ def stale_queue(host: HostileHost) -> None:
 
 
 def commands_in_flight(host: HostileHost) -> None:
-    """19: commands wait in the queue while the switch-over happens."""
+    """19: commands wait in the queue while the switch-over happens, and more come before they are carried out.
+
+    A hypervisor that will not take over a busy queue is right, and then nothing is lost; one that does must not lose any.
+    """
     host.say("Disable the ITS and leave commands waiting in the queue.")
-    page = host.pages(2)
+    itt = host.pages(2) + ITT_ALIGNMENT
     host.enable(False)
-    offset = host.put(MAPD(device_id=_DEVICE + 7, size=_EVENT_BITS, itt_addr=page + ITT_ALIGNMENT, valid=1))
+    offset = host.put(MAPD(device_id=_DEVICE + 7, size=EVENT_BITS, itt_addr=itt, valid=1))
     offset = host.put(MAPTI(device_id=_DEVICE + 7, event_id=0, intid=FIRST_LPI + 0x1A0, icid=0), offset)
     host.ring(offset)
-    host.deprivilege()
-    host.say("Enable the ITS again: are the waiting commands carried out?")
+    host.before = host.known
+    host.say("Go through the switch-over.")
+    result = host.drive("deprivilege") or {}
+    if any("error" in its for its in result.get("its", ())):
+        return
+    host.say("Announce one more command, then enable the ITS: are those that waited carried out?")
+    host.write_offset = host.put(SYNC(rd_base=0), offset)
+    host.ring(host.write_offset)
     host.enable(True)
-    if host.creadr() != offset:
-        host.ring(offset)
-    host.write_offset = offset
     host.stuck = not host.msi(_DEVICE + 7, 0)
 
 

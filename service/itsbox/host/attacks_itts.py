@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from itsbox.arch.its_commands import DISCARD, INT, MAPD, MAPTI, SYNC
 from itsbox.arch.its_tables import ITT_ALIGNMENT
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
-from itsbox.host.attacks_tables import EVENT_BITS
+from itsbox.host.attacks import EVENT_BITS
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
@@ -39,15 +39,6 @@ def _event(device_id: int, event_id: int = 0, intid: int = FIRST_LPI + 0x1AA) ->
     return MAPTI(device_id=device_id, event_id=event_id, intid=intid, icid=0)
 
 
-def _own_itt(host: HostileHost, device_id: int, size: int = EVENT_BITS) -> int:
-    """Map a device with a table of the host's own, at whatever alignment is accepted; address of the table."""
-    page = host.pages(4)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(_map(device_id, itt, size)) == ["executed"]:
-            return itt
-    return page
-
-
 def itt_in_hyp_page(host: HostileHost) -> None:
     """A4: MAPD names a hypervisor page as translation table; MAPTI writes into it. No table is touched by the host."""
     victim = host.hyp_page(6)
@@ -71,9 +62,9 @@ def itt_over_own_tables(host: HostileHost) -> None:
     targets = (its.queue, *(baser.base for baser in its.basers if baser.base))
     for n, target in enumerate(targets):
         host.say("Map a device with its translation table over the ITS's own queue or tables.")
-        host.post(_map(_DEVICE + 8 + n, target + ITT_ALIGNMENT))
-        host.post(_map(_DEVICE + 8 + n, target))
+        host.map_at(_DEVICE + 8 + n, target)
         host.post(_event(_DEVICE + 8 + n))
+    host.without_hypervisor(_DEVICE + 12)
 
 
 def itt_too_long(host: HostileHost) -> None:
@@ -100,7 +91,9 @@ def itt_too_long(host: HostileHost) -> None:
 
 def early_release(host: HostileHost) -> None:
     """A12: the page goes to a guest while the ITS has not yet seen the MAPD that ends its use."""
-    itt = _own_itt(host, _DEVICE + 24)
+    itt = host.map_own(_DEVICE + 24)
+    if itt is None:
+        return
     page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.say("Disable the ITS: commands wait in the queue, unseen.")
     host.enable(False)
@@ -127,7 +120,9 @@ def early_release(host: HostileHost) -> None:
 
 def unshared_itt(host: HostileHost) -> None:
     """The table's page is unshared by hypercall and given to a guest while its device lives on."""
-    itt = _own_itt(host, _DEVICE + 32)
+    itt = host.map_own(_DEVICE + 32)
+    if itt is None:
+        return
     page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.say("End the sharing of the table's page by hypercall, and give the page to a guest.")
     host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
@@ -137,12 +132,17 @@ def unshared_itt(host: HostileHost) -> None:
     host.show("The page, after.", itt + _ITE_BYTES)
     host.say("Reach it by INT and DISCARD as well.")
     host.post(INT(device_id=_DEVICE + 32, event_id=1), DISCARD(device_id=_DEVICE + 32, event_id=1))
+    host.without_hypervisor(_DEVICE + 33)
 
 
 def foreign_release(host: HostileHost) -> None:
     """Unmapping one device names the table of another, whose pages are then released and given away."""
-    victim = _own_itt(host, _DEVICE + 40)
-    other = _own_itt(host, _DEVICE + 41)
+    victim = host.map_own(_DEVICE + 40)
+    if victim is None:
+        return
+    other = host.map_own(_DEVICE + 41)
+    if other is None:
+        return
     page = victim >> PAGE_SHIFT << PAGE_SHIFT
     host.say("Unmap one device, with the translation table of the other in the fields that V=0 makes the ITS ignore.")
     host.post(_unmap(_DEVICE + 41, victim))
@@ -154,7 +154,9 @@ def foreign_release(host: HostileHost) -> None:
     host.say(
         "Map the first device again, over a page that both share, and unmap it: is the page still held for the other?"
     )
-    shared = _own_itt(host, _DEVICE + 42)
+    shared = host.map_own(_DEVICE + 42)
+    if shared is None:
+        return
     host.post(_map(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT), _unmap(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT))
     host.hvc("__pkvm_host_unshare_hyp", shared >> PAGE_SHIFT)
     host.give_away(shared >> PAGE_SHIFT << PAGE_SHIFT)
@@ -163,6 +165,7 @@ def foreign_release(host: HostileHost) -> None:
     again = host.pages(2)
     host.post(_map(_DEVICE + 42, again + ITT_ALIGNMENT), _event(_DEVICE + 42, 1))
     host.show("The table, after.", other)
+    host.without_hypervisor(_DEVICE + 44)
 
 
 def preswitch_itt(host: HostileHost) -> None:
@@ -178,3 +181,4 @@ def preswitch_itt(host: HostileHost) -> None:
     host.post(_event(device.device_id, 0, FIRST_LPI + 0x40))
     host.msi(device.device_id, 0)
     host.show("The page, after.", device.itt)
+    host.without_hypervisor(_DEVICE + 48)

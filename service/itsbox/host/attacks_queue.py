@@ -21,8 +21,8 @@ from itsbox.arch.its_commands import (
 from itsbox.arch.its_registers import GITS_CBASER, GITS_CREADR, GITS_CWRITER, TABLE_DEVICES
 from itsbox.arch.its_tables import ITT_ALIGNMENT, L1Entry
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
+from itsbox.host.attacks import EVENT_BITS
 from itsbox.host.attacks_itts import itt_in_hyp_page
-from itsbox.host.attacks_tables import EVENT_BITS
 from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ def _race_level_1(host: HostileHost, nth: int) -> None:
 
 def replay(host: HostileHost) -> None:
     """A14: GITS_CBASER is written again, which sets GITS_CREADR to 0: commands that were carried out run a second time."""
-    page = host.pages(2)
     host.say("Map a device and an event, honestly, and end the device again. The page is the host's alone then.")
     first = host.write_offset
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(_map(_DEVICE + 16, itt)) == ["executed"]:
-            break
+    itt = host.map_own(_DEVICE + 16)
+    if itt is None:
+        return
+    page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.post(_event(_DEVICE + 16, 1))
     last = host.write_offset
     host.post(MAPD(device_id=_DEVICE + 16, size=EVENT_BITS, itt_addr=itt, valid=0))
@@ -218,10 +218,7 @@ def permanent_stall(host: HostileHost) -> None:
 
 def _prove_alive(host: HostileHost) -> None:
     """Honest traffic: map a device and an event, and have it delivered."""
-    page = host.pages(2)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(_map(_DEVICE + 48, itt)) == ["executed"]:
-            break
+    host.map_own(_DEVICE + 48)
     host.post(_event(_DEVICE + 48), SYNC(rd_base=0))
     if not host.msi(_DEVICE + 48, 0):
         host.stuck = True

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, MAPC, MAPD, MAPTI, SYNC, VMAPP, VMAPP_V41, VMAPTI
+from itsbox.arch.its_commands import INT, MAPC, MAPTI, SYNC, VMAPP, VMAPP_V41, VMAPTI
 from itsbox.arch.its_registers import GITS_TYPER, TABLE_VPES
-from itsbox.arch.its_tables import ITT_ALIGNMENT, VTE_V41
+from itsbox.arch.its_tables import VTE_V41
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
     GICR_PENDBASER,
@@ -20,7 +20,6 @@ from itsbox.arch.redist_registers import (
     GICR_VPROPBASER_V41,
 )
 from itsbox.arch.values import FIRST_LPI
-from itsbox.host.attacks_tables import EVENT_BITS
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
@@ -34,10 +33,7 @@ _CPU: Final = 1
 
 def _armed_event(host: HostileHost, device_id: int, intid: int = _LPI, icid: int = _CPU) -> None:
     """Map a device and an event of it, honestly, targeting a CPU."""
-    page = host.pages(2)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(MAPD(device_id=device_id, size=EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
-            break
+    host.map_own(device_id)
     host.post(MAPTI(device_id=device_id, event_id=0, intid=intid, icid=icid))
 
 
@@ -112,10 +108,7 @@ def _resident_anywhere(host: HostileHost, victim: int) -> None:
 
 def _map_vpe(host: HostileHost, vpe_id: int, vpt: int) -> None:
     host.say("Map a vPE honestly.")
-    page = host.pages(2)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(MAPD(device_id=_DEVICE + 4, size=EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
-            break
+    host.map_own(_DEVICE + 4)
     host.cover(TABLE_VPES, vpe_id)
     host.post(VMAPP(vpe_id=vpe_id, rd_base=_CPU, valid=1, vpt_size=15, vpt_addr=vpt))
 

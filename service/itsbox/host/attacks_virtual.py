@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, MAPD, VMAPP, VMAPTI, VMOVI, VMOVP, VSYNC
+from itsbox.arch.its_commands import INT, VMAPP, VMAPTI, VMOVI, VMOVP, VSYNC
 from itsbox.arch.its_registers import TABLE_VPES
-from itsbox.arch.its_tables import ITT_ALIGNMENT, VTE
+from itsbox.arch.its_tables import VTE
 from itsbox.arch.values import FIRST_LPI, SIZE_64K
-from itsbox.host.attacks_tables import EVENT_BITS
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
@@ -33,13 +32,6 @@ def _vpe(host: HostileHost, vpe_id: int, vpt: int, *, valid: int = 1, size: int 
     return host.post(VMAPP(vpe_id=vpe_id, rd_base=0, valid=valid, vpt_size=size, vpt_addr=vpt))[0]
 
 
-def _device(host: HostileHost, device_id: int) -> None:
-    page = host.pages(2)
-    for itt in (page + ITT_ALIGNMENT, page):
-        if host.post(MAPD(device_id=device_id, size=EVENT_BITS, itt_addr=itt, valid=1)) == ["executed"]:
-            return
-
-
 def _raise(host: HostileHost, device_id: int, vpe_id: int, event_id: int = 0, vintid: int = _VINTID) -> None:
     """Map an event to a virtual LPI of a vPE and make it pending."""
     host.post(
@@ -54,7 +46,7 @@ def vpt_in_hyp(host: HostileHost) -> None:
     victim = host.hyp_page(14)
     at = victim + _VINTID // 8
     host.show("The victim: the byte with the virtual LPI's bit, before.", at, 4)
-    _device(host, _DEVICE)
+    host.map_own(_DEVICE)
     host.say("Map a vPE whose pending table is the hypervisor's memory, then one whose table is a guest's.")
     _vpe(host, 6, victim)
     _vpe(host, 7, host.guest_page(5))
@@ -68,7 +60,7 @@ def forged_vte(host: HostileHost) -> None:
     """The mail's second attack: the host edits a vPE table entry; raising an interrupt sets one bit where it points."""
     victim = host.hyp_page(14)
     at = victim + _OTHER // 8
-    _device(host, _DEVICE + 1)
+    host.map_own(_DEVICE + 1)
     host.say("Map a vPE honestly, so that there is an entry.")
     _vpe(host, 8, host.pages(_VPT_PAGES, SIZE_64K))
     entry = host.table_entry(TABLE_VPES, 8)
@@ -84,7 +76,7 @@ def forged_vte(host: HostileHost) -> None:
 
 def unchecked_virtual(host: HostileHost) -> None:
     """Virtual commands that are let through unlooked at: unmapped vPEs, remapped ones, tables given away in between."""
-    _device(host, _DEVICE + 2)
+    host.map_own(_DEVICE + 2)
     vpt = host.pages(_VPT_PAGES, SIZE_64K)
     host.say("Map a vPE honestly, then give the memory of its pending table to a guest.")
     _vpe(host, 9, vpt)

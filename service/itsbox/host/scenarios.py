@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from itsbox.arch.its_commands import VMAPP
+from itsbox.arch.its_registers import TABLE_VPES
+from itsbox.arch.values import PAGE_SIZE, SIZE_64K
 from itsbox.host import (
     attacks_defects,
     attacks_honest,
@@ -193,6 +196,13 @@ def _early_device(host: HostileHost) -> None:
     host.drive("map_device", device_id=0x20, events=2)
 
 
+def _early_vpe(host: HostileHost) -> None:
+    host.say("While the kernel is still trusted, a guest is created: the vPE table gets its first level-2 page.")
+    host.cover(TABLE_VPES, 1)
+    vpt = host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
+    host.post(VMAPP(vpe_id=1, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt))
+
+
 def _story(program: Program) -> str:
     """The program's docstring is its story."""
     return " ".join((program.__doc__ or "").split())
@@ -223,7 +233,8 @@ _ALL: Final = (
     _attack("A3", "A device table entry is edited in memory", attacks_tables.forged_dte),
     _attack("A4", "MAPD names a hypervisor page", attacks_itts.itt_in_hyp_page),
     _attack("A5", "A translation table longer than what was checked", attacks_itts.itt_too_long),
-    _attack("A6", "VMAPP names a hypervisor page", attacks_virtual.vpt_in_hyp, profile="virt-gicv4"),
+    _attack("A6", "VMAPP names a hypervisor page", attacks_virtual.vpt_in_hyp, profile="virt-gicv4",
+            before=_early_vpe),
     _attack("A7", "GITS_CBASER names a hypervisor page", attacks_queue.cbaser_to_hyp_page),
     _attack("A8", "GICR_PENDBASER names a hypervisor page", attacks_redistributors.pending_table_in_hyp),
     _attack("A9", "GICR_PROPBASER names a secret page", attacks_redistributors.property_table_in_hyp),
@@ -243,7 +254,7 @@ _ALL: Final = (
     _attack("forged-dte", "The mail's first attack: a forged device table entry", attacks_tables.forged_dte,
             source=_MAIL + "section 3"),
     _attack("forged-vte", "The mail's second attack: a forged vPE table entry, one bit", attacks_virtual.forged_vte,
-            source=_MAIL + "section 3", profile="virt-gicv4"),
+            source=_MAIL + "section 3", profile="virt-gicv4", before=_early_vpe),
     _attack("toctou", "A host store between the hypervisor's reads", attacks_queue.race, source=_A + "A13"),
     _attack("forged-level-2", "A level-2 page that is forged before it is handed over", attacks_tables.forged_level_2,
             source=_A + "A2; gic-its.md 3.2"),
@@ -271,17 +282,17 @@ _ALL: Final = (
     _defect(14, "collection-level-2", "The host edits collection entries", attacks_defects.collection_level_2, kind="attack",
             profile="virt-gicv4.1"),
     _defect(15, "virtual-unchecked", "Virtual commands pass unlooked at", attacks_virtual.unchecked_virtual, kind="attack",
-            profile="virt-gicv4"),
+            profile="virt-gicv4", before=_early_vpe),
     _defect(16, "tracking-full", "More tables than can be tracked", attacks_defects.many_tables),
     _defect(17, "setup-unwinding", "A failing take-over unwinds wrongly", attacks_defects.refused_takeover,
             kind="availability"),
     _defect(18, "no-cache-maintenance", "The ITS does not see what the hypervisor wrote", attacks_defects.stale_queue,
             profile="snapdragon"),
     _defect(19, "start-offset", "Commands in flight at the switch-over", attacks_defects.commands_in_flight,
-            hands_over=False),
+            kind="availability", hands_over=False),
     _defect(20, "double-fetch", "Host memory is read more than once", attacks_queue.race, kind="attack"),
     _defect(21, "impdef-forwarded", "IMPLEMENTATION DEFINED registers are forwarded", attacks_defects.impdef_registers,
-            kind="attack"),
+            kind="availability"),
     _defect(22, "level-2-unchecked", "A new level-2 page is not looked at", attacks_tables.level_1_to_hyp_page,
             kind="attack"),
 )  # fmt: skip

@@ -1,15 +1,22 @@
 """The concrete machine as the oracle sees it. The only module of the oracle that knows what the hypervisor's state looks like.
 
-Everything here is a pure read. ``MachineView`` answers the judge and the invariants while ops run.
+Everything here is a pure read. ``MachineView`` answers the judge and the invariants while ops run, ``HypervisorRecords`` what the
+hypervisor has written down; ``Abstraction`` turns the whole machine into the state that the specification speaks about.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CWRITER
 from itsbox.arch.values import pages_of
+from itsbox.hypervisor.presets import PRESETS
+from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
+from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractPage, Regions
 from itsbox.oracle.pages import PageState, Whose
+from itsbox.oracle.records import HostQueue, Waited
+from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
 
 if TYPE_CHECKING:
@@ -18,10 +25,12 @@ if TYPE_CHECKING:
     from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
     from itsbox.hardware.redistributor import Redistributor
+    from itsbox.hypervisor.hypervisor import Hypervisor
+    from itsbox.hypervisor.its_state import ItsState
     from itsbox.memory.interconnect import Interconnect
     from itsbox.memory.ownership import Ownership
 
-__all__ = ["MachineView", "OwnershipPages"]
+__all__ = ["Abstraction", "HypervisorRecords", "MachineView", "OwnershipPages", "claims_of"]
 
 _WHOSE: Final = {Owner.HOST: Whose.HOST, Owner.HYP: Whose.HYP, Owner.GUEST: Whose.GUEST}
 _OWNED: Final = "OWNED"
@@ -139,3 +148,137 @@ class MachineView:
         """Eight bytes of memory as hardware sees them."""
         memory = self._interconnect.mem
         return memory.read(addr, 8) if memory.contains(addr, 8) else None
+
+
+class HypervisorRecords:
+    """``Records`` over a hypervisor: what it has written down, without changing it."""
+
+    __slots__ = ("_hyp", "_knobs")
+
+    def __init__(self, hyp: Hypervisor) -> None:
+        self._hyp = hyp
+        self._knobs = hyp.hardening.knobs
+
+    def _its(self, node: int) -> ItsState | None:
+        emulation = self._hyp.its(node)
+        return None if emulation is None else emulation.state
+
+    def pins(self, pfn: int) -> int | None:
+        """Objects that hold the page, and the host queues and level-1 copies that it belongs to."""
+        count = self._hyp.el2.tracking.pins(pfn)
+        for node in range(len(self._hyp.el2.bus.its)):
+            state = self._its(node)
+            if state is not None:
+                count += sum(first <= pfn < first + pages for first, pages in state.pinned)
+        return count
+
+    def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
+        """Those of ``pages`` that are recorded for a device; None if the hypervisor does not look at MAPD."""
+        state = self._its(node)
+        if state is None or device_id not in state.devices or self._knobs["mapd_check"] != "on":
+            return None
+        return frozenset(key[3] for key in self._hyp.el2.tracking.keys_of(ITT, node, device_id, pages))
+
+    def vpe(self, node: int, vpe_id: int) -> bool | None:
+        """Whether a vPE is recorded; None if the hypervisor does not look at virtual commands."""
+        state = self._its(node)
+        if state is None or self._knobs["virtual_commands"] != "checked":
+            return None
+        return vpe_id in state.vpes
+
+    def host_queue(self, node: int) -> HostQueue | None:
+        """The host's queue with the two offsets as the host reads them."""
+        state = self._its(node)
+        if state is None:
+            return None
+        if self._knobs["register_view"] == "host":
+            return HostQueue(state.host_queue, state.host_bytes, state.consumed, state.host_cwriter)
+        hardware = state.its
+        return HostQueue(
+            state.host_queue,
+            state.host_bytes,
+            GITS_CREADR.decode(hardware.creadr).offset,
+            GITS_CWRITER.decode(hardware.cwriter).offset,
+        )
+
+    def waited(self) -> Waited | None:
+        """Looks at GITS_CREADR in the last trap: at most one for each command of a queue, and one more."""
+        worst: Waited | None = None
+        for node in range(len(self._hyp.el2.bus.its)):
+            state = self._its(node)
+            if state is not None and (worst is None or state.polls > worst.rounds):
+                worst = Waited(state.polls, (state.host_bytes >> 5) + 2)
+        return worst
+
+
+def claims_of(hyp: Hypervisor) -> Claims:
+    """What the hardening promises: all of it where it does what ``strict`` does with commands, pages and registers."""
+    knobs, strict = hyp.hardening.knobs, PRESETS["strict"].knobs
+    beside = {"driver_handover", "driver_itt_alignment", "driver_table_free", "private_state", "host_abort"}
+    full = all(knobs[name] == value for name, value in strict.items() if name not in beside)
+    return Claims(pkvm=hyp.present, commands=full, injects=knobs["host_abort"] == "inject")
+
+
+class Abstraction:
+    """The machine as the specification sees it. Call it for the state now."""
+
+    __slots__ = ("_hyp", "_ownership", "_view", "facts")
+
+    def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Its) -> None:
+        self._view = view
+        self._ownership = ownership
+        self._hyp = hyp
+        self.facts = Facts(
+            regions=Regions(ownership.ram, ownership.hyp, ownership.guest),
+            its=its.base,
+            ite_bytes=its.ite_bytes,
+            event_id_bits=its.typer.id_bits,
+        )
+
+    def __call__(self) -> Abstract:
+        """The abstract state."""
+        nodes = self._view.nodes()
+        registers: dict[tuple[int, str], int] = {}
+        for number, node in enumerate(nodes):
+            registers[number, "CBASER"] = _placed(GITS_CBASER.decode(node.cbaser))
+            for n, value in enumerate(node.baser):
+                registers[number, f"BASER{n}"] = _placed(GITS_BASER.decode(value))
+        return Abstract(
+            phase=self._view.phase(),
+            pages=self._pages(),
+            its={n: taken for n in range(len(nodes)) if (taken := self._its(n)) is not None},
+            registers=registers,
+            lpis={cpu: (on, prop, pend) for cpu, (on, prop, pend) in enumerate(self._view.gicrs())},
+        )
+
+    def _pages(self) -> dict[int, AbstractPage]:
+        """Memory pages that differ from reset, from the plain state of the ownership map."""
+        own, pages = self._ownership, {}
+        saved = own.state()
+        for pfn in {pfn for pfn, _ in (*saved["codes"], *saved["pins"])}:
+            if own.is_memory(pfn):
+                owner, state, pins = own.describe(pfn)
+                shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
+                pages[pfn] = AbstractPage(owner, shared, pins)
+        return pages
+
+    def _its(self, number: int) -> AbstractIts | None:
+        emulation = self._hyp.its(number)
+        if emulation is None:
+            return None
+        state = emulation.state
+        kinds = {table.n: table.type for table in state.tables}
+        return AbstractIts(
+            host_queue=state.host_queue,
+            host_bytes=state.host_bytes,
+            consumed=state.consumed,
+            devices=dict(state.devices),
+            vpes={ident: vpe[:2] for ident, vpe in state.vpes.items()},
+            level_2=frozenset((kinds[n], slot) for n, slots in state.present.items() for slot in slots),
+        )
+
+
+def _placed(register: GITS_BASER | GITS_CBASER) -> int:
+    """The register with nothing but where the memory is, how much of it, and its shape."""
+    kept = register.replace(shareability=0, outer_cache=0, inner_cache=0, valid=0)
+    return kept.word()

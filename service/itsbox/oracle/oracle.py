@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from itsbox.hardware.profile import MemoryMap
     from itsbox.memory.interconnect import Watch
+    from itsbox.oracle.lockstep import Lockstep
     from itsbox.oracle.records import HostQueue, Records
     from itsbox.oracle.view import Command, Gicr, Node, View
 
@@ -70,14 +71,15 @@ class Oracle:
     """
 
     __slots__ = (
-        "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "dma", "map", "records", "touched",
-        "view", "violations", "who", "world",
+        "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "dma", "lockstep", "map",
+        "records", "touched", "view", "violations", "who", "world",
     )  # fmt: skip
 
-    def __init__(self, where: MemoryMap, view: View, records: Records) -> None:
+    def __init__(self, where: MemoryMap, view: View, records: Records, lockstep: Lockstep | None = None) -> None:
         self.map = where
         self.view = view
         self.records = records
+        self.lockstep = lockstep
         self.world = World()
         self.touched = Touched()
         self.who = Provenance(view, self.world, self.touched)
@@ -116,7 +118,13 @@ class Oracle:
         self._step = step
 
     def end(self, op: Op, outcome: Outcome) -> Sequence[Violation]:
-        """An op ended: the violations of the op, in the order in which they were found."""
+        """An op ended: the violations of the op, in the order in which they were found.
+
+        Raises:
+            SpecMismatch: in lock-step, the machine did something else than the specification says: a defect of ours.
+        """
+        if self.lockstep is not None:
+            self.lockstep.compare(op, outcome)
         kind = type(op)
         if kind not in _PASSIVE:
             self._look_around(op, outcome, kind is not Msi)
@@ -133,7 +141,8 @@ class Oracle:
         if registers:
             self._registers()
         touched = self.touched
-        if touched.any() or self._queue_moved():
+        moved = self._queue_moved()
+        if moved or touched.any():
             self._judge(op, outcome)
             touched.clear()
         elif touched.hyp_reads:
@@ -323,6 +332,8 @@ class Oracle:
         self.dma.forget_all()
         self.touched.clear()
         self.violations = []
+        if self.lockstep is not None:
+            self.lockstep.resume()
 
 
 def _verdicts(outcome: Outcome) -> tuple[int, int]:
