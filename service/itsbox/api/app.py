@@ -18,8 +18,9 @@ from starlette.responses import Response
 import itsbox
 from itsbox.api import openapi
 from itsbox.api.gate import ANSWERED, Gate, internal_error
+from itsbox.api.logs import configure_logs
 from itsbox.api.problems import InvalidRequest, field_error, of_status, problem_response
-from itsbox.api.routes import catalogue, events, ops, service, sessions, snapshots, views
+from itsbox.api.routes import catalogue, events, ops, scenarios, service, sessions, snapshots, views
 from itsbox.api.service import Service
 from itsbox.api.settings import Settings
 from itsbox.api.static import static_routes
@@ -37,6 +38,7 @@ _ROUTERS: Final = (
     events.router,
     snapshots.router,
     views.router,
+    scenarios.router,
     catalogue.router,
     service.router,
 )
@@ -52,6 +54,8 @@ _log = structlog.get_logger("itsbox.api")
 
 def create_app(settings: Settings | None = None, sessions: SessionHost | None = None) -> Gate:
     """The service as an ASGI application. Settings come from the environment if none are given."""
+    if not structlog.is_configured():
+        configure_logs()  # structlog's own default paints tracebacks for minutes
     state = Service(settings or Settings(), sessions)
     app = _framework(state)
     for router in _ROUTERS:

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from itsbox.api.problems import InvalidRequest, Unacceptable, field_error, validation_problem
-from itsbox.ops import Ack, Load, MmioWrite
+from itsbox.host.errors import DriverCallError
+from itsbox.ops import Ack, Drive, Load, MmioWrite
 from itsbox.sessions.errors import CapExceeded
 from itsbox.sessions.limits import Limits
 from itsbox.sessions.session import Part, Session
@@ -87,7 +88,7 @@ def no_body(request: Request) -> None:
 
 
 def check_ops(parts: Sequence[Part], session: Session, limits: Limits, *, batch: bool) -> None:
-    """What takes the machine to judge: a value wider than its access, a CPU that does not exist, loads too long together.
+    """What takes the machine to judge: a value wider than its access, a CPU or driver call that does not exist, long loads.
 
     Raises 422 naming op and field (counting each part's restore as an op), or 413. Nothing has run by then.
     """
@@ -104,6 +105,12 @@ def check_ops(parts: Sequence[Part], session: Session, limits: Limits, *, batch:
                 loaded += op.length
             elif isinstance(op, Ack) and op.cpu >= cpus:
                 errors.append(_op_error(index, batch, "cpu", f"must be between 0 and {cpus - 1}"))
+            elif isinstance(op, Drive):
+                try:
+                    session.machine.check(op)
+                except DriverCallError as error:
+                    field = error.field if error.field == "call" else f"args.{error.field}"
+                    errors.append(_op_error(index, batch, field, error.message))
         first += len(ops)
     if errors:
         raise InvalidRequest(errors)

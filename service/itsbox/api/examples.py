@@ -208,3 +208,39 @@ VIOLATION: Final = {
 }
 DIAGNOSIS: Final = {"stuck": False, "hypotheses": []}
 SSE: Final = 'id: 1\ndata: {"epoch":1,"events":[{"seq":1,"step":0,"type":"session.created","data":{}}]}\n\n'
+DRIVER_ARGUMENTS: Final = {"device_id": 8, "events": 3}
+DRIVER_ANSWER: Final = {
+    "outcome": "ok",
+    "log": [],
+    "result": {"timeouts": 0},
+    "seq": 40,
+    "step": 3,
+}
+SCENARIOS: Final = {
+    "scenarios": [
+        {
+            "name": "A3",
+            "title": "A device table entry is edited in memory",
+            "story": "...",
+            "source": "...",
+            "kind": "attack",
+            "needs": {"profile": "virt-gicv3"},
+            "defect": None,
+        }
+    ]
+}
+MATRIX: Final = {
+    "scenarios": ["A3"],
+    "presets": ["off", "strict"],
+    "cells": {"A3": {"off": "violated", "strict": "isolated"}},
+}
+SCENARIO_RUN: Final = {
+    "name": "A3",
+    "hardening": "off",
+    "verdict": "violated",
+    "refusals": [],
+    "violations": [VIOLATION],
+    "session": SESSION_ID,
+    "steps": [],
+    "detail": "",
+}

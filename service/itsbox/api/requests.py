@@ -10,6 +10,7 @@ from pydantic import (
     Discriminator,
     Field,
     PlainValidator,
+    RootModel,
     StringConstraints,
     Tag,
     TypeAdapter,
@@ -27,6 +28,7 @@ __all__ = [
     "AnyOp",
     "Batch",
     "CreateSession",
+    "DriverArguments",
     "ForkRequest",
     "Metadata",
     "OpBody",
@@ -292,6 +294,10 @@ class DriverBody(OpBody):
     def to_op(self) -> Op:
         """The op as the machine takes it."""
         return ops.Drive(self.call, self.args)
+
+
+class DriverArguments(RootModel[dict[str, Any]]):
+    """Arguments of a driver call, by name."""
 
 
 class MmioReadOp(MmioReadBody):

@@ -9,6 +9,7 @@ from itsbox.api.access import Access
 from itsbox.api.fastpath import FastPath
 from itsbox.api.idempotency import IdempotencyStore
 from itsbox.api.metrics import Metrics
+from itsbox.api.playing import ScenarioStage
 from itsbox.api.requests import batch_adapter
 from itsbox.api.settings import Settings
 from itsbox.sessions.host import SessionHost
@@ -31,7 +32,7 @@ class Service:
         self.idempotency = IdempotencyStore(settings.limits)
         self.metrics = Metrics(self.sessions)
         self.batch = batch_adapter(settings.limits.ops_per_request)
-        self.scenario_runs = asyncio.Semaphore(settings.limits.scenario_runs)
+        self.scenarios = ScenarioStage(self.sessions)
         self.sweeper: asyncio.Task[None] | None = None
         self.stopping = False
 

@@ -63,12 +63,12 @@ class SessionHost:
         idle_timeout_s: int | None = None,
     ) -> Session:
         """A new machine in a new session. Raises ``CapExceeded`` (429)."""
-        self._room_for(1)
+        self.room_for(1)
         return self._open(Machine(config), metadata or {}, self._idle_timeout(idle_timeout_s))
 
     def adopt(self, machine: Machine) -> Session:
         """A session around a machine that somebody has driven already. Raises ``CapExceeded`` (429)."""
-        self._room_for(1)
+        self.room_for(1)
         return self._open(machine, {}, self.limits.idle_timeout_s)
 
     async def fork(self, session: Session, count: int, snapshot_id: str | None) -> list[Session]:
@@ -82,7 +82,7 @@ class SessionHost:
                 snapshot: Snapshot = session.freeze()
             else:
                 snapshot = (await session.snapshot_record(snapshot_id)).snapshot
-            self._room_for(count)
+            self.room_for(count)
             children = [
                 self._open(Machine.fork(snapshot), session.metadata, session.idle_timeout_s) for _ in range(count)
             ]
@@ -107,7 +107,8 @@ class SessionHost:
         session.emit(events.SESSION_CREATED, session.id, config.profile.name, config.hardening.preset)
         return session
 
-    def _room_for(self, count: int) -> None:
+    def room_for(self, count: int) -> None:
+        """Raise ``CapExceeded`` (429) if so many more sessions would be too many."""
         in_use, limit = len(self._sessions), self.limits.sessions
         if in_use + count > limit:
             raise CapExceeded(

@@ -197,6 +197,10 @@ class Session:
         results, seq, step = await self.run((op,))
         return (*results[0], seq, step)
 
+    async def record(self, ops: Sequence[Op]) -> None:
+        """Note ops that the machine had executed before it was this session's, so that the journal leads to its state."""
+        await self._engine.journal.append(self.id, ops)
+
     async def run_parts(self, parts: Sequence[Part], stops: frozenset[str]) -> Run:
         """Execute parts in order, each from its snapshot if it names one; a restore counts as an op that was executed.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from itsbox.api import answers, examples
 from itsbox.api.body import BODY, PACKED, check_ops, content_type, read_json
@@ -12,8 +13,12 @@ from itsbox.api.describe import describe
 from itsbox.api.frames import decode_frame, encode_answer
 from itsbox.api.optable import OP_ROUTES, OpRoute
 from itsbox.api.render import json_response, op_bytes, run_json
-from itsbox.api.requests import Batch
+from itsbox.api.requests import Batch, DriverArguments
 from itsbox.api.routes.common import ServiceDep, SessionDep, session_path
+from itsbox.host.calls import CALLS
+from itsbox.host.errors import DriverCallError
+from itsbox.ops import Drive
+from itsbox.sessions.errors import InvalidField
 
 __all__ = ["router"]
 
@@ -50,6 +55,32 @@ for _row in OP_ROUTES:
         response_model_exclude_unset=True,
         **describe(example=_example, form=_row.form, body=_body, doc="What came of it."),
     )
+
+
+@router.post(
+    f"{session_path}/driver/{{call}}",
+    response_model=answers.DriverAnswer,
+    **describe(
+        example=examples.DRIVER_ANSWER,
+        form=DriverArguments,
+        body=examples.DRIVER_ARGUMENTS,
+        optional=True,
+        doc="What the driver printed and answered.",
+    ),
+)
+async def drive(
+    request: Request,
+    service: ServiceDep,
+    session: SessionDep,
+    call: Annotated[str, Path(description=f"One of {', '.join(CALLS)}.", max_length=64)],
+) -> Response:
+    """The built-in host driver is asked to do something. The body is the object of the call's arguments itself."""
+    op = Drive(call, read_json(request, DriverArguments, optional=True).root)
+    try:
+        session.machine.check(op)
+    except DriverCallError as error:
+        raise InvalidField(error.field, error.message) from error
+    return Response(op_bytes(await session.run_one(op)), media_type="application/json")
 
 
 @router.post(
