@@ -14,7 +14,7 @@ from itsbox.arch.interrupt_registers import BitPerInterrupt, ConfigPerInterrupt,
 from itsbox.arch.layout import Access, Register, bits, register
 from itsbox.arch.memory_attributes import INNER_CACHE, OUTER_CACHE, SHAREABILITY
 from itsbox.arch.register_map import Place, RegisterMap, find_register, register_map
-from itsbox.arch.values import SIZE_64K
+from itsbox.arch.values import PAGE_SIZE, SIZE_16K, SIZE_64K
 
 RO, RW, WO, RW1C = Access.RO, Access.RW, Access.WO, Access.RW1C
 
@@ -324,3 +324,11 @@ REGISTERS_V41: Final[RegisterMap] = register_map(
 def register_at(offset: int, registers: RegisterMap = REGISTERS) -> Place | None:
     """Find the register, element and byte at an offset from RD_base; None in a reserved place."""
     return find_register(registers, offset)
+
+
+_PAGE_SIZES: Final = (PAGE_SIZE, SIZE_16K, SIZE_64K, SIZE_64K)
+
+
+def vpropbaser_page_size(vpropbaser: GICR_VPROPBASER_V41) -> int:
+    """Page size in bytes of GICv4.1's vPE table; the reserved encoding 3 counts as 64 KB, as in GITS_BASER<n>."""
+    return _PAGE_SIZES[vpropbaser.page_size]

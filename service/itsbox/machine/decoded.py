@@ -11,8 +11,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, VTE, VTE_V41, event_count
-from itsbox.arch.lpi_tables import pending_table_bytes
-from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
+from itsbox.arch.lpi_tables import VSGIS, pending_table_bytes
+from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
 from itsbox.hardware.lpi import table_bits
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def decoded_state(machine: Machine) -> dict[str, Any]:
     vpending = {
         vpe["vpt"]: bits
         for vpe in vpes.values()
-        if (bits := _bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(id_bits)))
+        if (bits := _virtual(_bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(id_bits)), its))
     }
     return {
         "devices": devices,
@@ -94,6 +94,14 @@ def _vpes(its: Its, mem: PhysMem) -> dict[str, Any]:
         if vte.valid:
             found[str(vpe_id)] = {"rd": vte.rd_base, "vptsize": vte.vpt_size, "vpt": hex(vte.vpt_addr)}
     return found
+
+
+def _virtual(bits: list[int], its: Its) -> list[int]:
+    """The pending virtual interrupts among the bits of a virtual pending table.
+
+    On GICv4.1 the redistributor's part of it holds pending virtual SGIs, and behind them configuration, which is left out.
+    """
+    return [intid for intid in bits if intid < VSGIS or intid >= FIRST_LPI] if its.profile.gicv4_1 else bits
 
 
 def _bitmap(mem: PhysMem, base: int, length: int) -> list[int]:

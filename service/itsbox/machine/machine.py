@@ -55,9 +55,9 @@ from itsbox.ops import (
     Store,
     Value,
 )
-from itsbox.oracle.abstraction import MachineView
+from itsbox.oracle.abstraction import Abstraction, HypervisorRecords, MachineView, claims_of
+from itsbox.oracle.lockstep import Lockstep
 from itsbox.oracle.oracle import Oracle
-from itsbox.oracle.records import NoRecords
 
 if TYPE_CHECKING:
     from itsbox.events import Event
@@ -166,7 +166,11 @@ class Machine:
             phase=lambda: self.phase,
             guards=self.hypervisor.guards,
         )
-        oracle = Oracle(self.map, view, NoRecords())
+        lockstep = None
+        if self.config.oracle == "lockstep":
+            abstract = Abstraction(view, self.ownership, self.hypervisor, self.its[0])
+            lockstep = Lockstep(abstract, abstract.facts, claims_of(self.hypervisor))
+        oracle = Oracle(self.map, view, HypervisorRecords(self.hypervisor), lockstep)
         self.interconnect.watch = oracle.watch()
         self.ownership.watch = oracle.page_changing
         for node in self.its:
@@ -369,7 +373,7 @@ class Machine:
 
     def diagnosis(self) -> dict[str, Any]:
         """Why the command queue does not move (``GET .../diagnosis``)."""
-        return self.hypervisor.diagnosis()
+        return {**self.hypervisor.diagnosis(), "waiting": views.waiting(self)}
 
     # ---------------------------------------------------------------- whole-machine operations
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from itsbox.arch.dist_registers import GICD_CTLR, GICD_IIDR, GICD_TYPER
-from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, VMAPP, VMAPP_V41, VMOVP, VMOVP_V41, decode_command
+from itsbox.arch.dist_registers import GICD_CTLR, GICD_IIDR, GICD_TYPER, GICD_TYPER2
+from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, COMMANDS_V41, decode_command
 from itsbox.arch.its_registers import GITS_CREADR, GITS_CWRITER, TRANSLATION_FRAME
 from itsbox.arch.its_registers import REGISTERS as ITS_REGISTERS
 from itsbox.arch.its_tables import CTE, DTE, VTE, VTE_V41, L1Entry
@@ -22,10 +22,14 @@ from itsbox.arch.redist_registers import (
     GICR_PROPBASER,
     GICR_TYPER,
     GICR_VPENDBASER,
+    GICR_VPENDBASER_V41,
     GICR_VPROPBASER,
+    GICR_VPROPBASER_V41,
+    GICR_VSGIPENDR,
     GICR_WAKER,
 )
 from itsbox.hardware.its_lookup import EMPTY, Table
+from itsbox.hardware.lpi import table_bits
 from itsbox.machine.decoded import l1_words, table_entries
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from itsbox.machine.machine import Machine
     from itsbox.memory.physmem import PhysMem
 
-__all__ = ["TABLE_KINDS", "TABLE_VIEWS", "queues", "registers", "tables"]
+__all__ = ["TABLE_KINDS", "TABLE_VIEWS", "queues", "registers", "tables", "waiting"]
 
 TABLE_KINDS: Final = ("device", "collection", "vpe")
 TABLE_VIEWS: Final = ("host", "hw", "diff")
@@ -43,6 +47,7 @@ _AROUND: Final = 4
 _WORDS: Final = Struct("<4Q")
 _GICR: Final = (GICR_CTLR, GICR_IIDR, GICR_TYPER, GICR_WAKER, GICR_PROPBASER, GICR_PENDBASER)
 _VLPI: Final = (GICR_VPROPBASER, GICR_VPENDBASER)
+_VLPI_V41: Final = (GICR_VPROPBASER_V41, GICR_VPENDBASER_V41, GICR_VSGIPENDR)
 _GICD: Final = (GICD_CTLR, GICD_TYPER, GICD_IIDR)
 
 
@@ -71,17 +76,25 @@ def registers(machine: Machine) -> dict[str, Any]:
             name = kind.element_name(element).replace("GITS", prefix, 1)
             value = its.read(offset, kind.WIDTH // 8)
             shown[name] = _register(machine, name, kind, its.base + offset, value)
-    frames = _GICR + (_VLPI if machine.config.profile.virtual else ())
+    frames = _GICR + _vlpi_registers(machine)
     for gicr in machine.redistributors:
         base = machine.map.gicr + gicr.cpu * machine.map.gicr_stride
         for kind in frames:
             name = kind.NAME.replace("GICR", f"GICR{gicr.cpu}", 1)
             value = gicr.read(kind.OFFSET, kind.WIDTH // 8)
             shown[name] = _register(machine, name, kind, base + kind.OFFSET, value)
-    for kind in _GICD:
+    for kind in _GICD + ((GICD_TYPER2,) if machine.config.profile.gicv4_1 else ()):
         value = machine.gicd.read(kind.OFFSET, 4)
         shown[kind.NAME] = _register(machine, kind.NAME, kind, machine.map.gicd + kind.OFFSET, value)
     return shown
+
+
+def _vlpi_registers(machine: Machine) -> tuple[type[Register], ...]:
+    """The registers of a VLPI frame that can be read, in the layout of the machine's GIC version."""
+    profile = machine.config.profile
+    if profile.gicv4_1:
+        return _VLPI_V41
+    return _VLPI if profile.virtual else ()
 
 
 def _register(machine: Machine, name: str, kind: type[Register], addr: int, value: int) -> dict[str, Any]:
@@ -113,6 +126,18 @@ def queues(machine: Machine) -> dict[str, Any]:
         "entries": _around(machine, base, size, (read.offset, write.offset)),
     }
     return {"host": _host_queue(machine), "hw": hw}
+
+
+def waiting(machine: Machine) -> list[dict[str, Any]]:
+    """The ITSs whose queues stand at a VMOVP, neither Stalled nor moving, and the ITS numbers of its list that nobody has."""
+    numbers = {its.its_number for its in machine.its if its.enabled}
+    shown = []
+    for n, its in enumerate(machine.its):
+        if its.waiting is not None:
+            sequence_number, its_list = its.waiting
+            absent = [number for number in table_bits(its_list.to_bytes(2, "little")) if number not in numbers]
+            shown.append({"its": n, "sequence_number": sequence_number, "its_list": hex(its_list), "absent": absent})
+    return shown
 
 
 def _host_queue(machine: Machine) -> dict[str, Any] | None:
@@ -152,9 +177,7 @@ def _slot(machine: Machine, slot: int, addr: int) -> dict[str, Any] | None:
 
 
 def _commands(machine: Machine) -> dict[int, type[Layout]]:
-    if not machine.config.profile.gicv4_1:
-        return COMMANDS
-    return {**COMMANDS, VMAPP.MATCH: VMAPP_V41, VMOVP.MATCH: VMOVP_V41}
+    return COMMANDS_V41 if machine.config.profile.gicv4_1 else COMMANDS
 
 
 # ---------------------------------------------------------------- tables
