@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.clients.dashboard.live_service import LiveService
 
-__all__ = ["busy", "mapd", "noisy", "walked"]
+__all__ = ["busy", "mapd", "post", "walked"]
 
 _WORDS: Final = Struct("<4Q")
 
@@ -34,7 +34,8 @@ def post(live: LiveService, sid: str, *commands: bytes) -> dict[str, Any]:
 def walked(live: LiveService, **changes: Any) -> str:
     """Booted, deprivileged, a device mapped and its interrupts taken; then three attacks, which ``strict`` refuses."""
     session = live.create(start="deprivileged", metadata={"job": "dashboard"}, **changes)
-    sid, where = session["id"], session["map"]
+    sid: str = session["id"]
+    where = session["map"]
     live.drive(sid, "map_device", device_id=16, events=8)
     for event in range(8):
         live.ops(sid, {"op": "msi", "device_id": 16, "event_id": event}, {"op": "ack", "cpu": 0})
@@ -52,13 +53,7 @@ def walked(live: LiveService, **changes: Any) -> str:
 def busy(live: LiveService) -> str:
     """Without pKVM: the same MAPD goes through, and an ITE lands in hypervisor memory."""
     session = live.create(start="host", hardening="off", metadata={"job": "violated"})
-    sid = session["id"]
+    sid: str = session["id"]
     mapti = _WORDS.pack(17 << 32 | 0x0A, 8192 << 32 | 1, 0, 0)
     post(live, sid, mapd(17, int(session["map"]["hyp"], 16)), mapti)
-    return sid
-
-
-def noisy(live: LiveService, events: int) -> str:
-    """A bare machine; ``make_noise`` then gives it events."""
-    sid: str = live.create(metadata={"job": "soak", "events": str(events)})["id"]
     return sid

@@ -125,7 +125,7 @@ class ScriptedService:
 
     def _app(self) -> Starlette:
         one = "/v1/sessions/{sid}"
-        app = Starlette(
+        return Starlette(
             routes=[
                 Route("/v1/sessions", self._list),
                 Route(one, self._one),
@@ -136,7 +136,6 @@ class ScriptedService:
                 Route("/{path:path}", self._static),
             ]
         )
-        return app
 
     def _gone(self, sid: str) -> Response:
         detail = self.ended.get(sid, f"there is no session {sid}")

@@ -21,8 +21,15 @@ needs_node = pytest.mark.skipif(NODE is None and not os.environ.get("CI"), reaso
 
 
 def npm(folder: Path, *words: str) -> str:
+    """What npm prints; a failure fails the test with it."""
     done = subprocess.run(
-        ["npm", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=280, env={**os.environ, "CI": "1"}
+        ["npm", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+        env={**os.environ, "CI": "1"},
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout

@@ -37,8 +37,13 @@ def soaked(live: LiveService) -> tuple[str, dict[str, Any]]:
     return sid, session
 
 
-def ring_the_bell(live: LiveService, sid: str, its: int, base: int, write: int, commands: int) -> int:
-    """``commands`` INT commands in one turn: each is an event, and so is the interrupt that it makes pending."""
+#: INT commands in one turn of the queue.
+TURN = 1000
+
+
+def ring_the_bell(live: LiveService, session: dict[str, Any], base: int, write: int) -> int:
+    """A turn of INT commands: each is an event, and so is the interrupt that it makes pending. Where the next turn begins."""
+    sid, its, commands = session["id"], int(session["map"]["its"], 16), TURN
     data = _WORDS.pack(16 << 32 | 0x03, 0, 0, 0)
     space = min(commands, 2048 - write // 32)
     chunks = [(base + write, data * space), (base, data * (commands - space))]
@@ -51,7 +56,6 @@ def ring_the_bell(live: LiveService, sid: str, its: int, base: int, write: int, 
 def one_round(live: LiveService, page: Page) -> tuple[float, int]:
     """Longest task and heap after 50,000 events while the page is used: searched, scrubbed, switched between views."""
     sid, session = soaked(live)
-    its = int(session["map"]["its"], 16)
     page.goto(f"{live.url}/#/s/{sid}/events")
     expect(page.get_by_text("● live")).to_be_visible()
     page.evaluate("window.longTasks.length = 0")
@@ -61,7 +65,7 @@ def one_round(live: LiveService, page: Page) -> tuple[float, int]:
     views = ("events", "timeline", "queues", "memory", "refusals")
     turn = 0
     while seq < EVENTS:
-        write = ring_the_bell(live, sid, its, base, write, 1000)
+        write = ring_the_bell(live, session, base, write)
         seq = live.call("GET", f"/v1/sessions/{sid}")["seq"]
         turn += 1
         if turn % 5 == 0:

@@ -16,10 +16,12 @@ pytestmark = pytest.mark.browser
 
 
 def events_shown(page: Page) -> str:
+    """The line that counts what is shown, kept, waiting and lost."""
     return page.get_by_test_id("counters").inner_text()
 
 
 def moment(page: Page) -> str:
+    """The event after which everything is shown."""
     return page.get_by_test_id("moment").inner_text()
 
 
@@ -130,10 +132,7 @@ def test_the_list_follows_its_end_only_when_it_stands_there(live: LiveService, o
 def test_every_view_shows_the_past_and_fork_here_starts_from_it(live: LiveService, open_page: OpenPage) -> None:
     """At an event before the attacks nothing was refused, registers and pages are those of then, and a fork has that machine."""
     sid = walked(live)
-    mapped = next(
-        event
-        for event in live.call("GET", f"/v1/sessions/{sid}/events?types=lpi.pending")["events"]
-    )
+    mapped = next(event for event in live.call("GET", f"/v1/sessions/{sid}/events?types=lpi.pending")["events"])
     page = open_page(f"{live.url}/#/s/{sid}/registers?at={mapped['seq'] - 1}")
     expect(page.get_by_text("Shown as it was")).to_be_visible()
     row = page.get_by_role("row", name=re.compile("GITS_CWRITER"))

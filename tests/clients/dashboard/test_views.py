@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from tests.clients.dashboard.conftest import ARTEFACTS, OpenPage, keep_artefacts
@@ -34,6 +34,7 @@ LOOKS = [("light", 1280), ("light", 400), ("dark", 1280), ("dark", 400)]
 
 @pytest.fixture(scope="module")
 def session(live: LiveService) -> str:
+    """A machine that has booted, been deprivileged and attacked."""
     return walked(live)
 
 
@@ -52,12 +53,13 @@ def check(page: Page, name: str, scheme: str, width: int) -> None:
     assert complaints == []
 
 
-@pytest.mark.parametrize("scheme,width", LOOKS)
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 @pytest.mark.parametrize("view", VIEWS)
 def test_view_of_a_session(
-    live: LiveService, session: str, open_page: OpenPage, view: str, scheme: str, width: int
+    live: LiveService, session: str, open_page: OpenPage, view: str, look: tuple[str, int]
 ) -> None:
     """The view shows a machine that has booted, been deprivileged and attacked."""
+    scheme, width = look
     page = open_page(f"{live.url}/#/s/{session}/{view}", scheme=scheme, width=width)
     expect(page.get_by_text("● live")).to_be_visible()
     expect(page.get_by_text(VIEWS[view]).first).to_be_visible()
@@ -65,10 +67,11 @@ def test_view_of_a_session(
     check(page, view, scheme, width)
 
 
-@pytest.mark.parametrize("scheme,width", LOOKS)
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 @pytest.mark.parametrize("name", PAGES)
-def test_page(live: LiveService, session: str, open_page: OpenPage, name: str, scheme: str, width: int) -> None:
+def test_page(live: LiveService, session: str, open_page: OpenPage, name: str, look: tuple[str, int]) -> None:
     """The pages around the sessions."""
+    scheme, width = look
     page = open_page(f"{live.url}/#/{'' if name == 'sessions' else name}", scheme=scheme, width=width)
     expect(page.get_by_text(PAGES[name]).first).to_be_visible()
 

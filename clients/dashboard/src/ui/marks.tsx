@@ -24,7 +24,7 @@ export function Owner({ owner, state = "" }: { owner: string; state?: string }) 
   const key = ownerKey(owner, state);
   const { letter, title } = OWNERS[key]!;
   return (
-    <span class="row nowrap">
+    <span class="owner">
       <Swatch of={key} />
       <b class="mono">{letter}</b>
       <span>{owner === "none" ? title : owner}</span>
