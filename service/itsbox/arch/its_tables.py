@@ -86,7 +86,7 @@ class VTE_V41(Layout):
     vpt_addr:         int = bits(1, 51, 16, arm="VPT_base", shift=16, doc="64 KB aligned")
     vconf_addr:       int = bits(2, 51, 16, arm="VCONF_base", shift=16, doc="64 KB aligned")
     default_doorbell: int = bits(3, 31,  0, arm="Default_Doorbell_pINTID", doc="1023: none")
-    its_map:          int = bits(3, 47, 32, arm="IMPLEMENTATION DEFINED", doc="one bit per ITS of the machine: those that have the vPE mapped")
+    its_map:          int = bits(3, 47, 32, arm="IMPLEMENTATION DEFINED", doc="ITSs that map the vPE")
 
 # fmt: on
 
