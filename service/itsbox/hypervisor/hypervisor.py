@@ -30,6 +30,7 @@ from itsbox.hypervisor.its_emulation import ItsEmulation
 from itsbox.hypervisor.its_state import ItsState
 from itsbox.hypervisor.phases import Phase, SwitchOver
 from itsbox.hypervisor.queue import Refusal
+from itsbox.hypervisor.redist_emulation import RedistEmulation
 from itsbox.hypervisor.regions import (
     GHOST,
     ITS,
@@ -67,7 +68,18 @@ class Hypervisor:
     Owned by: the machine.
     """
 
-    __slots__ = ("el2", "guests", "hardening", "init_error", "pages", "present", "protected", "setup_locked", "switch")
+    __slots__ = (
+        "el2",
+        "guests",
+        "hardening",
+        "init_error",
+        "pages",
+        "present",
+        "protected",
+        "redistributors",
+        "setup_locked",
+        "switch",
+    )
 
     def __init__(
         self,
@@ -98,12 +110,13 @@ class Hypervisor:
         )
         self.guests = Guests(self.el2)
         self.protected = ProtectedRegions(knobs)
+        self.redistributors = RedistEmulation(self.el2, self.its_states)
         self.init_error: Reason | None = None
-        if knobs["pkvm"] == "present" and knobs["its_mmio"] != "mapped":
-            described = device_nodes(where, bus) if nodes is None else nodes
+        if knobs["pkvm"] == "present":
+            described = device_nodes(where, bus, cpus) if nodes is None else nodes
             self.init_error = register_protected_regions(self.protected, knobs, described)
         self.present = knobs["pkvm"] == "present" and self.init_error is None
-        self.switch = SwitchOver(self.el2, self.protected)
+        self.switch = SwitchOver(self.el2, self.protected, self.redistributors)
         self.setup_locked = False
         #: Frame -> the region that stands for it.
         self.pages: dict[int, Region] = self.protected.by_page()
@@ -187,7 +200,7 @@ class Hypervisor:
 
     def init_redist_emulation(self, dev_addr: int, private: int, pages: int) -> Reason | None:
         """``__pkvm_init_redist_emulation``."""
-        return Reason.EMULATION_ABSENT
+        return self.redistributors.init(dev_addr, private, pages)
 
     # ---------------------------------------------------------------- looking
 
@@ -199,10 +212,6 @@ class Hypervisor:
     def register_policy(self, addr: int) -> str:
         """What becomes of the host's accesses to a register (``views.register_policy``)."""
         return views.register_policy(self, addr)
-
-    def redistributor_policy(self, addr: int) -> str:
-        """The same for a register of a redistributor."""
-        return "direct"
 
     def host_queue(self, number: int = 0) -> dict[str, Any] | None:
         """The queue that the host writes, or None (``views.host_queue``)."""
@@ -216,6 +225,10 @@ class Hypervisor:
         """Why the command queue does not move (``diagnosis.report``)."""
         return views.diagnosis(self, number)
 
+    def its_states(self) -> list[ItsState]:
+        """The records of every ITS that has been taken over."""
+        return [region.emulation.state for region in self.protected.regions if region.emulation is not None]
+
     def last_refusal(self, number: int = 0) -> Refusal | None:
         """The last command that was refused on an ITS."""
         emulation = self.its(number)
@@ -228,6 +241,7 @@ class Hypervisor:
         return {
             "regions": tuple(_region_state(region) for region in self.protected.regions),
             "guests": self.guests.state(),
+            "redistributors": self.redistributors.state(),
             "tracking": self.el2.tracking.state(),
             "switch": self.switch.state(),
             "setup_locked": self.setup_locked,
@@ -237,6 +251,7 @@ class Hypervisor:
         """Take back what ``state`` gave."""
         self.el2.tracking.set_state(state["tracking"])
         self.guests.set_state(state["guests"])
+        self.redistributors.set_state(state["redistributors"])
         self.protected.resize(len(state["regions"]))
         for region, saved in zip(self.protected.regions, state["regions"], strict=True):
             self._restore(region, saved)

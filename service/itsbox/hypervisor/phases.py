@@ -19,6 +19,7 @@ from itsbox.reasons import Reason
 
 if TYPE_CHECKING:
     from itsbox.hypervisor.el2 import El2
+    from itsbox.hypervisor.redist_emulation import RedistEmulation
 
 __all__ = ["Phase", "SwitchOver"]
 
@@ -40,11 +41,12 @@ class SwitchOver:
     Owned by: the hypervisor.
     """
 
-    __slots__ = ("_el2", "_regions", "finalised", "phase", "quiesced")
+    __slots__ = ("_el2", "_redistributors", "_regions", "finalised", "phase", "quiesced")
 
-    def __init__(self, el2: El2, regions: ProtectedRegions) -> None:
+    def __init__(self, el2: El2, regions: ProtectedRegions, redistributors: RedistEmulation) -> None:
         self._el2 = el2
         self._regions = regions
+        self._redistributors = redistributors
         self.finalised: set[int] = set()
         self.quiesced: dict[int, int] = {}
         self.phase = Phase.TRUSTED
@@ -84,7 +86,9 @@ class SwitchOver:
         return own.commit(_joined(plan), _CAUSE)
 
     def _quiesce(self) -> None:
-        """Disable each ITS that is about to be taken over."""
+        """Disable each ITS that is about to be taken over, and hold the tables of redistributors."""
+        if self._el2.knobs["redistributors"] == "emulated":
+            self._redistributors.quiesce()
         bus = self._el2.bus
         for region in self._regions.regions:
             if region.kind != ITS or region.number in self.quiesced or not self._awaited(region.number):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from itsbox.arch.its_registers import FRAME_SIZE, TRANSLATION_FRAME, VSGI_FRAME
-from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, is_aligned
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, align_down, is_aligned
 from itsbox.reasons import Reason
 
 if TYPE_CHECKING:
@@ -112,40 +112,55 @@ class ProtectedRegions:
         return {pfn: region for region in self.regions for pfn in region.frames}
 
 
-def device_nodes(where: MemoryMap, bus: Bus) -> tuple[DeviceNode, ...]:
-    """The ITS nodes of the machine's device tree: control and translation frame in one ``reg`` entry, as QEMU writes them.
+def device_nodes(where: MemoryMap, bus: Bus, cpus: int) -> tuple[DeviceNode, ...]:
+    """The GIC's nodes of the machine's device tree.
 
-    With virtual SGIs their frame follows, in the same entry where it is adjacent, else in one of its own.
+    Control and translation frame of an ITS are one ``reg`` entry, as QEMU writes them; a frame for virtual SGIs has one of its
+    own. All redistributors are one entry.
     """
     nodes = []
     for its in bus.its:
         reg = [(its.base, 2 * FRAME_SIZE)]
-        if where.sgir is not None and its is bus.its[0]:
-            reg.append((where.sgir & -FRAME_SIZE, FRAME_SIZE))
+        if its.typer.vsgi:
+            sgi_frame = its.base + VSGI_FRAME if where.sgir is None or its.number else align_down(where.sgir, FRAME_SIZE)
+            reg.append((sgi_frame, FRAME_SIZE))
         nodes.append(DeviceNode(ITS, tuple(reg)))
+    nodes.append(DeviceNode(REDISTRIBUTORS, ((where.gicr, where.gicr_stride * cpus),)))
     return tuple(nodes)
 
 
 def register_protected_regions(
     protected: ProtectedRegions, knobs: Mapping[str, str], nodes: Sequence[DeviceNode]
 ) -> Reason | None:
-    """Make a region of each ITS node (RFC, patch 4). The first failure ends it, and with it pKVM's own set-up.
+    """Make regions of what the knobs guard. The first failure ends it, and with it pKVM's own set-up (RFC, patch 4).
 
-    Which ``reg`` entry is taken is knob ``dt_resource``, how much of it knob ``trap_range``.
+    Which ``reg`` entry of an ITS is taken is knob ``dt_resource``, how much of it knob ``trap_range``.
     """
-    its_nodes = [node for node in nodes if node.compatible == ITS]
-    for number, node in enumerate(its_nodes):
-        entry = number if knobs["dt_resource"] == "node_index" else 0
-        if entry >= len(node.reg):
-            return Reason.REGION_UNALIGNED  # of_address_to_resource() fails with -EINVAL
-        addr, length = node.reg[entry]
-        if knobs["trap_range"] == "control_frame":
-            length = min(length, TRANSLATION_FRAME)
-        denied = protected.register(Region(ITS, number, addr, length), addr, length)
-        if denied is None and knobs["trap_range"] == "control_frame" and len(node.reg) > 1:
-            addr, length = node.reg[1]
-            frame = Region(VSGI, number, addr, length, addr - VSGI_FRAME)
-            denied = protected.register(frame, addr, length)
-        if denied is not None:
-            return denied
+    if knobs["its_mmio"] != "mapped":
+        for number, node in enumerate(node for node in nodes if node.compatible == ITS):
+            denied = _register_its(protected, knobs, number, node)
+            if denied is not None:
+                return denied
+    if knobs["redistributors"] == "emulated":
+        for node in nodes:
+            if node.compatible == REDISTRIBUTORS:
+                denied = protected.register(Region(REDISTRIBUTORS, 0, *node.reg[0]), *node.reg[0])
+                if denied is not None:
+                    return denied
     return None
+
+
+def _register_its(
+    protected: ProtectedRegions, knobs: Mapping[str, str], number: int, node: DeviceNode
+) -> Reason | None:
+    entry = number if knobs["dt_resource"] == "node_index" else 0
+    if entry >= len(node.reg):
+        return Reason.REGION_UNALIGNED  # of_address_to_resource() fails with -EINVAL
+    addr, length = node.reg[entry]
+    if knobs["trap_range"] == "whole":
+        return protected.register(Region(ITS, number, addr, length), addr, length)
+    length = min(length, TRANSLATION_FRAME)
+    denied = protected.register(Region(ITS, number, addr, length), addr, length)
+    for addr, length in node.reg[1:]:
+        denied = denied or protected.register(Region(VSGI, number, addr, length, addr - VSGI_FRAME), addr, length)
+    return denied

@@ -17,7 +17,7 @@ from itsbox.arch.values import PAGE_SHIFT
 from itsbox.events import TRAP_ABORT, TRAP_MMIO
 from itsbox.hypervisor.el2 import El2Stop
 from itsbox.hypervisor.policy import forward_width, permitted
-from itsbox.hypervisor.regions import VSGI, Region
+from itsbox.hypervisor.regions import REDISTRIBUTORS, VSGI, Region
 from itsbox.memory.ownership import Owner
 from itsbox.ops import Aborted, Done, Panicked, Refused, Value
 from itsbox.reasons import Reason
@@ -70,10 +70,12 @@ def _handle(hyp: Hypervisor, region: Region, access: Access) -> Outcome:
     """Ask the region's handler; the outcome, and its event."""
     addr, size, value = access
     is_write = value is not None
-    place = register_at(addr - region.base)
-    name = None if place is None else place.name
+    name = _register_name(hyp, region, addr)
     try:
-        result, action = _ITS_MMIO[hyp.el2.knobs["its_mmio"]](hyp, region, access)
+        if region.kind == REDISTRIBUTORS:
+            result, action = hyp.redistributors.access(access)
+        else:
+            result, action = _ITS_MMIO[hyp.el2.knobs["its_mmio"]](hyp, region, access)
     except El2Stop as stop:
         hyp.el2.log.emit(TRAP_MMIO, addr, name, size, is_write, value, REFUSED, stop.reason)
         return Panicked(stop.reason)
@@ -83,6 +85,13 @@ def _handle(hyp: Hypervisor, region: Region, access: Access) -> Outcome:
         return Refused(result, None if keeps else 0)
     hyp.el2.log.emit(TRAP_MMIO, addr, name, size, is_write, value if is_write else result, action, None)
     return _DONE if is_write else Value(result)
+
+
+def _register_name(hyp: Hypervisor, region: Region, addr: int) -> str | None:
+    if region.kind == REDISTRIBUTORS:
+        return hyp.redistributors.register_name(addr)
+    place = register_at(addr - region.base)
+    return None if place is None else place.name
 
 
 def _carry_out(hyp: Hypervisor, access: Access) -> int:

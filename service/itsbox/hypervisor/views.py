@@ -80,7 +80,7 @@ def register_policy(hyp: Hypervisor, addr: int) -> str:
     if region is None or not hyp.el2.stage2.enabled:
         return "direct"
     if region.kind == REDISTRIBUTORS:
-        return hyp.redistributor_policy(addr)
+        return hyp.redistributors.policy(addr)
     if hyp.el2.knobs["its_mmio"] == "forwarded":
         return "forwarded"
     emulation = hyp.its(region.number)
