@@ -189,10 +189,10 @@ class HostileHost:
         return outcome.data if isinstance(outcome, Bytes) else None
 
     def store(self, addr: int, data: bytes) -> bool:
-        """Store and clean; whether that was allowed."""
+        """Store, and clean where the ITS does not see the CPUs' caches; whether that was allowed."""
         done = isinstance(self.do(Store(addr, data)), Done)
-        if done:
-            self.box.apply(Clean(addr, len(data)))
+        if done and self.known.its and self.known.its[0].needs_flushing:
+            self.do(Clean(addr, len(data)))
         return done
 
     def fill(self, addr: int, length: int, byte: int = 0) -> bool:

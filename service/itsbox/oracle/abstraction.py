@@ -14,7 +14,7 @@ from itsbox.hypervisor.presets import PRESETS
 from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
 from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractPage, Regions
-from itsbox.oracle.pages import PageState, Whose
+from itsbox.oracle.pages import Pages, PageState, Whose
 from itsbox.oracle.records import HostQueue, Waited
 from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
@@ -95,7 +95,7 @@ class MachineView:
         self._guards = guards
         its_frames = tuple(pages_of(node.base, 0x3_0000) for node in its)
         gicr_frames = pages_of(where.gicr, where.gicr_stride * len(redistributors))
-        self.pages = OwnershipPages(ownership, (pages_of(where.gicd, 0x1_0000), *its_frames, gicr_frames))
+        self.pages: Pages = OwnershipPages(ownership, (pages_of(where.gicd, 0x1_0000), *its_frames, gicr_frames))
         self.pta = bool(its[0].typer.pta)
         self.vmapp_v41 = bool(its[0].typer.vmapp)
         self.ite_bytes = its[0].ite_bytes
