@@ -35,7 +35,11 @@ class HttpTarget:
         self.session: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        self.session = self._call("POST", "/v1/sessions", {**self.wish._asdict(), "metadata": {"job": "replay"}})
+        try:
+            self.session = self._call("POST", "/v1/sessions", {**self.wish._asdict(), "metadata": {"job": "replay"}})
+        except BaseException:
+            self.client.close()
+            raise
         return self
 
     def __exit__(
