@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER
 from itsbox.arch.memory_attributes import INNER_SHAREABLE
-from itsbox.arch.values import is_aligned
+from itsbox.arch.values import align_down, is_aligned
 from itsbox.arch.words import high_half, low_half, with_high_half, with_low_half
 from itsbox.hypervisor.el2 import El2, El2Stop
 from itsbox.hypervisor.plan import undo
@@ -56,17 +56,15 @@ class ItsEmulation:
         self.queue = CommandQueue(el2, state)
         self._pump = PUMPS[el2.knobs["submission"]]
         self._access = _ACCESS[el2.knobs["access_width"]]
-        self._rows = tuple(self._make_rows())
+        #: Offset of each aligned word of a register -> the register's row.
+        self._rows = {word: row for row in self._make_rows() for word in range(row.start, row.end, 4)}
         self.dropped: tuple[Reason, int] | None = None
 
     # ---------------------------------------------------------------- the port
 
     def row(self, offset: int) -> Row | None:
         """The row whose register holds the byte at ``offset``."""
-        for row in self._rows:
-            if row.start <= offset < row.end:
-                return row
-        return None
+        return self._rows.get(align_down(offset, 4))
 
     def read(self, offset: int, size: int) -> int | Reason | None:
         """Read ``size`` bytes: a value, or why not."""
@@ -145,7 +143,7 @@ class ItsEmulation:
         return now.replace(physical_address=self.state.host_queue).word()
 
     def _view_cwriter(self) -> int:
-        return GITS_CWRITER(retry=0, offset=self.state.host_cwriter).word()
+        return self.state.host_cwriter  # Offset is stored in place, and Retry reads as zero
 
     def _view_creadr(self) -> int:
         """The host's position, and whether the ITS stalled there."""

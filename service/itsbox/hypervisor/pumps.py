@@ -68,7 +68,7 @@ def _copy_and_check(
         queue.copy(start, queue.fetch(start, length))
     start, length = checked
     first = None
-    copies = queue.el2.load(queue.state.hw_queue + start, length) if length else b""
+    copies = queue.copies(start, length) if length else b""
     for offset, words in zip(range(start, start + length, COMMAND_SIZE), queue.words_of(copies), strict=False):
         name, passed, denied, planned = _look_and_commit(queue, words)
         if denied is not None:
@@ -141,7 +141,8 @@ def _submit_one(queue: CommandQueue, offset: int, words: Words, retry: int) -> R
 def runs(queue: CommandQueue, value: int) -> Reason | None:
     """Checked copies, together where nothing depends on their completion; refused ones are left out."""
     state = queue.state
-    _take_back(queue, GITS_CWRITER.decode(value).retry)
+    if state.inflight:
+        _take_back(queue, GITS_CWRITER.decode(value).retry)
     start, hw_start, first = state.consumed, state.hw_offset, None
     while state.consumed != state.host_cwriter:
         end = state.host_cwriter if state.host_cwriter > state.consumed else state.host_bytes
@@ -156,8 +157,6 @@ def runs(queue: CommandQueue, value: int) -> Reason | None:
 def _take_back(queue: CommandQueue, retry: int) -> None:
     """Commands that the ITS stopped at leave the hardware queue again: they are looked at anew, as the host has them now."""
     state = queue.state
-    if not state.inflight:
-        return
     settle(queue)
     undo(queue.el2, state, state.stalled_plans)
     state.stalled_plans, state.inflight = (), ()

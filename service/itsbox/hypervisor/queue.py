@@ -19,6 +19,7 @@ from itsbox.events import COMMAND_REJECTED, SHADOW_QUEUE
 from itsbox.hypervisor.command_checks import Check, Checked, PhysicalChecks, command_layouts
 from itsbox.hypervisor.its_state import ItsState
 from itsbox.hypervisor.virtual_checks import VirtualChecks
+from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Verdict
 from itsbox.reasons import Reason
 
@@ -54,6 +55,7 @@ class CommandQueue:
     __slots__ = (
         "_clears",
         "_flushes",
+        "_port",
         "_rows",
         "_unknown",
         "_unknown_virtual",
@@ -67,6 +69,8 @@ class CommandQueue:
         self.el2 = el2
         self.state = state
         self.last_refusal: Refusal | None = None
+        #: The ITS's control frame on the hypervisor's mapping, or None for a device that is not there.
+        self._port = el2.bus.window(state.base)
         knobs = el2.knobs
         self._clears = knobs["reserved_bits"] == "cleared"
         self._flushes = knobs["cache_maintenance"] == "flush"
@@ -91,8 +95,12 @@ class CommandQueue:
     # ---------------------------------------------------------------- looking
 
     def fetch(self, offset: int, length: int) -> bytes:
-        """Read commands from the host queue; the caller keeps within it."""
-        return self.el2.load(self.state.host_queue + offset, length)
+        """Read commands from the host queue; the caller keeps within it. Its pages are pinned, so they are mapped at EL2."""
+        return self.el2.interconnect.load(Initiator.HYP, self.state.host_queue + offset, length, Why.HYP) or b""
+
+    def copies(self, offset: int, length: int) -> bytes:
+        """Read commands back from the hardware queue."""
+        return self.el2.interconnect.load(Initiator.HYP, self.state.hw_queue + offset, length, Why.HYP) or b""
 
     def look(self, words: Words) -> tuple[str | None, Words, Checked]:
         """Name, words to submit, and verdict of one command."""
@@ -125,24 +133,27 @@ class CommandQueue:
     def copy(self, offset: int, data: bytes) -> None:
         """Put commands into the hardware queue at a byte offset, around its end if need be, and make the ITS see them."""
         state = self.state
-        head = data[: state.hw_bytes - offset]
-        self._put(state.hw_queue + offset, head)
-        if len(head) < len(data):
-            self._put(state.hw_queue, data[len(head) :])
+        room = state.hw_bytes - offset
+        if len(data) <= room:
+            self._put(state.hw_queue + offset, data)
+        else:
+            self._put(state.hw_queue + offset, data[:room])
+            self._put(state.hw_queue, data[room:])
 
     def _put(self, addr: int, data: bytes) -> None:
-        self.el2.store(addr, data)
+        self.el2.interconnect.store(Initiator.HYP, addr, data, Why.HYP)
         if self._flushes and self.state.needs_flush:
             self.el2.interconnect.clean(addr, len(data))
 
     def write_cwriter(self, value: int) -> None:
         """Write the hardware's GITS_CWRITER."""
-        self.el2.bus.write(self.state.base + GITS_CWRITER.OFFSET, 8, value)
+        if self._port is not None:
+            self._port.write(GITS_CWRITER.OFFSET, 8, value)
 
     def read_creadr(self) -> GITS_CREADR:
         """Look how far the hardware is. The ITS works synchronously, so that one look is all the polling there is."""
         self.state.polls += 1
-        return GITS_CREADR.decode(self.el2.bus.read(self.state.base + GITS_CREADR.OFFSET, 8))
+        return GITS_CREADR.decode(0 if self._port is None else self._port.read(GITS_CREADR.OFFSET, 8))
 
     def submit(self, commands: list[Words], offsets: list[int]) -> bool:
         """Copy checked commands behind those that hardware has, and let it carry them out.
@@ -153,20 +164,28 @@ class CommandQueue:
         if not commands:
             return True
         state = self.state
-        records = state.its.records
-        before, start = len(records), state.hw_offset
-        self.copy(start, b"".join([WORDS.pack(*words) for words in commands]))
+        before, start = len(state.its.records), state.hw_offset
+        pack = WORDS.pack
+        self.copy(start, b"".join([pack(*words) for words in commands]) if len(commands) > 1 else pack(*commands[0]))
         target = (start + len(commands) * COMMAND_SIZE) % state.hw_bytes
         self.write_cwriter(target)
         reached = self.read_creadr().offset
         done = len(commands) if reached == target else (reached - start) % state.hw_bytes // COMMAND_SIZE
         # The hardware numbers its own queue; the host knows its commands by the slots of the host's.
+        if offsets[0] != start:
+            self._renumber(before, offsets)
+        state.hw_offset = reached
+        if done == len(commands):
+            state.consumed = self.next(offsets[-1])
+            return True
+        state.consumed = offsets[done]
+        state.inflight = tuple(offsets[done:])
+        return False
+
+    def _renumber(self, before: int, offsets: list[int]) -> None:
+        records = self.state.its.records
         for n, offset in zip(range(before, len(records)), offsets, strict=False):
             records[n] = (offset // COMMAND_SIZE, *records[n][1:])
-        state.hw_offset = reached
-        state.consumed = offsets[done] if done < len(offsets) else self.next(offsets[-1])
-        state.inflight = tuple(offsets[done:])
-        return not state.inflight
 
     def next(self, offset: int) -> int:
         """The following offset in the host queue."""
@@ -176,7 +195,8 @@ class CommandQueue:
     def mirrored(self, start: int, count: int) -> None:
         """Report that ``count`` commands went from the host queue to the hardware queue."""
         if count:
-            self.el2.log.emit(SHADOW_QUEUE, start, self.state.consumed, count)
+            log = self.el2.log
+            log.items.append((SHADOW_QUEUE, log.step, start, self.state.consumed, count))
 
     def words_of(self, data: bytes) -> Iterable[Words]:
         """Commands in a piece of a queue."""

@@ -122,7 +122,9 @@ def device_nodes(where: MemoryMap, bus: Bus, cpus: int) -> tuple[DeviceNode, ...
     for its in bus.its:
         reg = [(its.base, 2 * FRAME_SIZE)]
         if its.typer.vsgi:
-            sgi_frame = its.base + VSGI_FRAME if where.sgir is None or its.number else align_down(where.sgir, FRAME_SIZE)
+            sgi_frame = (
+                its.base + VSGI_FRAME if where.sgir is None or its.number else align_down(where.sgir, FRAME_SIZE)
+            )
             reg.append((sgi_frame, FRAME_SIZE))
         nodes.append(DeviceNode(ITS, tuple(reg)))
     nodes.append(DeviceNode(REDISTRIBUTORS, ((where.gicr, where.gicr_stride * cpus),)))

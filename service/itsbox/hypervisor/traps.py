@@ -10,6 +10,7 @@ Every answer leaves an event: ``trap.mmio`` with what was done, or ``trap.abort`
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from itsbox.arch.its_registers import register_at
@@ -83,14 +84,20 @@ def _handle(hyp: Hypervisor, region: Region, access: Access) -> Outcome:
         hyp.el2.log.emit(TRAP_MMIO, addr, name, size, is_write, value, REFUSED, result)
         keeps = is_write or hyp.el2.knobs["denied_read"] == "unchanged"
         return Refused(result, None if keeps else 0)
-    hyp.el2.log.emit(TRAP_MMIO, addr, name, size, is_write, value if is_write else result, action, None)
+    log = hyp.el2.log
+    log.items.append((TRAP_MMIO, log.step, addr, name, size, is_write, value if is_write else result, action, None))
     return _DONE if is_write else Value(result)
 
 
 def _register_name(hyp: Hypervisor, region: Region, addr: int) -> str | None:
     if region.kind == REDISTRIBUTORS:
         return hyp.redistributors.register_name(addr)
-    place = register_at(addr - region.base)
+    return _its_register_name(addr - region.base)
+
+
+@lru_cache(maxsize=1024)
+def _its_register_name(offset: int) -> str | None:
+    place = register_at(offset)
     return None if place is None else place.name
 
 
