@@ -315,7 +315,7 @@ def h11(scene: Scene) -> Iterator[Broken]:
     for cpu in scene.touched.redistributors:
         for kind in (Use.CONFIG, Use.PENDING):
             extent = scene.world.ranged.get((kind, cpu, 0))
-            if extent is None:
+            if extent is None or not extent.pages:
                 continue
             foreign = scene.view.pages.foreign(extent.pages[0], extent.pages[-1])
             if foreign is not None and scene.who.use_of(foreign) != _PAGE_USE[kind]:
