@@ -56,6 +56,7 @@ def ring_the_bell(live: LiveService, session: dict[str, Any], base: int, write: 
 def one_round(live: LiveService, page: Page) -> tuple[float, int]:
     """Longest task and heap after 50,000 events while the page is used: searched, scrubbed, switched between views."""
     sid, session = soaked(live)
+    page.goto("about:blank")  # another hash alone would keep the document, and with it what it has seen
     page.goto(f"{live.url}/#/s/{sid}/events")
     expect(page.get_by_text("● live")).to_be_visible()
     page.evaluate("window.longTasks.length = 0")
@@ -83,7 +84,6 @@ def one_round(live: LiveService, page: Page) -> tuple[float, int]:
     page.evaluate("window.gc && window.gc()")
     heap = page.evaluate("performance.memory.usedJSHeapSize")
     live.kill(sid)
-    page.goto("about:blank")
     page.expect_errors("404", "WebSocket")  # type: ignore[attr-defined]
     return longest, heap
 
@@ -99,6 +99,7 @@ def test_fifty_thousand_events_leave_the_page_responsive_and_its_heap_bounded(
         longest, heap = one_round(live, page)
         seen.append(longest)
         assert heap < HEAP_LIMIT
+        print(f"longest task {longest:.0f} ms, heap {heap / 2**20:.0f} MB")
         if longest <= LONGEST_TASK_MS:
             return
     pytest.fail(f"in each of {ROUNDS} rounds some task took longer than {LONGEST_TASK_MS} ms: {seen}")

@@ -57,14 +57,6 @@ export class EventBuffer {
     return low;
   }
 
-  *rowsUpTo(seq: number): Generator<SessionEvent> {
-    for (let position = this.first; position < this.end; position += 1) {
-      const row = this.at(position)!;
-      if (row.seq > seq) return;
-      yield row;
-    }
-  }
-
   clear(): void {
     this.rows = new Array<SessionEvent | undefined>(this.capacity);
     this.first = this.end;

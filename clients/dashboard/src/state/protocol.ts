@@ -15,7 +15,7 @@ export type FromWorker =
   | { op: "state"; state: StreamState };
 
 /** Events in one message: what the page can take in within a frame. */
-export const CHUNK = 1000;
+export const CHUNK = 500;
 /** Events that wait in the worker before it lets the service keep the rest, and when it asks for them again. */
 export const HIGH_WATER = 20_000;
 export const LOW_WATER = 2_000;

@@ -53,8 +53,9 @@ export function VirtualGrid(props: Props) {
   }, []);
   const left = useRef(props.left);
   useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
     virtual.current!._willUpdate();
-    const element = box.current!;
     const gone = props.left - left.current;
     left.current = props.left;
     if (props.stick) element.scrollTop = element.scrollHeight;
@@ -65,7 +66,8 @@ export function VirtualGrid(props: Props) {
   }, [props.goTo?.token]);
 
   const onScroll = (): void => {
-    const element = box.current!;
+    const element = box.current;
+    if (!element) return; // a scroll that was under way when the list went
     const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight <= AT_END;
     if (atEnd !== latest.current.stick) latest.current.onStick(atEnd);
   };
