@@ -85,7 +85,10 @@ class Qtest:
         replies: list[str] = []
         for start in range(0, len(lines), _PIPELINE):
             batch = lines[start : start + _PIPELINE]
-            self.sock.sendall("".join(f"{line}\n" for line in batch).encode())
+            try:
+                self.sock.sendall("".join(f"{line}\n" for line in batch).encode())
+            except OSError as error:
+                raise QtestError(f"{batch[0][:80]!r} could not be sent: {error}") from error
             replies += [self._reply(line) for line in batch]
         return replies
 
