@@ -15,8 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from itsbox.arch.its_commands import COMMAND_SIZE, MAPD, MAPTI, SYNC
-from itsbox.arch.its_registers import GITS_BASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER, baser_address, baser_page_size
+from itsbox.arch.its_commands import COMMAND_SIZE, MAPD, MAPTI, NO_DOORBELL, SYNC, VMAPP, VMAPP_V41
+from itsbox.arch.its_registers import (
+    GITS_BASER,
+    GITS_CREADR,
+    GITS_CTLR,
+    GITS_CWRITER,
+    GITS_TYPER,
+    TABLE_VPES,
+    baser_address,
+    baser_page_size,
+)
 from itsbox.arch.its_tables import (
     ITT_ALIGNMENT,
     L1_ENTRY_SIZE,
@@ -326,6 +335,25 @@ class HostileHost:
         """Map a device with a table in a given page, at each alignment that some version accepts; what became of it."""
         command = MAPD(device_id=device_id, size=size, itt_addr=page + ITT_ALIGNMENT, valid=1)
         return self.post(command, command.replace(itt_addr=page))
+
+    @property
+    def typer(self) -> GITS_TYPER:
+        """What the ITS supports."""
+        return GITS_TYPER.decode(self.known.its[0].typer)
+
+    def vmapp(self, vpe_id: int, vpt: int, *, valid: int = 1, size: int = 15) -> str:
+        """Map or unmap a vPE in the layout that this ITS has, its level-2 page added first; what became of it."""
+        self.cover(TABLE_VPES, vpe_id)
+        plain = VMAPP(vpe_id=vpe_id, rd_base=0, valid=valid, vpt_size=size, vpt_addr=vpt)
+        if not self.typer.vmapp:
+            return self.post(plain)[0]
+        vconf = self.pages(SIZE_64K // PAGE_SIZE, SIZE_64K) if valid else 0
+        return self.post(
+            VMAPP_V41(
+                alloc=1, ptz=0, vconf_addr=vconf, default_doorbell=NO_DOORBELL, vpe_id=vpe_id, rd_base=0, valid=valid,
+                vpt_size=size, vpt_addr=vpt,
+            )
+        )[0]  # fmt: skip
 
     def without_hypervisor(self, device_id: int, event_id: int = 0) -> None:
         """Where there is no hypervisor pages do not change hands; the same attack aims at a guest's page from the start."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import COMMAND_SIZE, INT, INV, MAPC, MAPD, MAPTI, SYNC, VMAPP
+from itsbox.arch.its_commands import COMMAND_SIZE, INT, INV, MAPC, MAPD, MAPTI, SYNC
 from itsbox.arch.its_registers import (
     GITS_BASER,
     GITS_CBASER,
     GITS_CTLR,
     GITS_CWRITER,
     GITS_IIDR,
+    GITS_TYPER,
     IMPLEMENTATION_DEFINED,
     TABLE_COLLECTIONS,
     TABLE_DEVICES,
-    TABLE_VPES,
 )
 from itsbox.arch.its_tables import ITT_ALIGNMENT
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K
@@ -94,13 +94,15 @@ def queue_bound(host: HostileHost) -> None:
 
 
 def vpe_honest(host: HostileHost) -> None:
-    """6: an honest VMAPP, its pending table in the host's memory."""
+    """6: an honest VMAPP, its pending table in the host's memory, and its end."""
+    if not host.typer.virtual:
+        host.say("This ITS has no virtual LPIs.")
+        host.read(host.gits(GITS_TYPER))
+        return
     host.say("Map a vPE with a pending table of 64 KB, then unmap it as the driver does, with no address.")
-    vpt = host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
-    host.cover(TABLE_VPES, 2)
-    mapped = host.post(VMAPP(vpe_id=2, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt))
-    unmapped = host.post(VMAPP(vpe_id=2, rd_base=0, valid=0, vpt_size=0, vpt_addr=0))
-    host.stuck = mapped + unmapped != ["executed", "executed"]
+    mapped = host.vmapp(2, host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K))
+    unmapped = host.vmapp(2, 0, valid=0, size=0)
+    host.stuck = (mapped, unmapped) != ("executed", "executed")
 
 
 def shared_itt_page(host: HostileHost) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, MAPC, MAPTI, SYNC, VMAPP, VMAPP_V41, VMAPTI
-from itsbox.arch.its_registers import GITS_TYPER, TABLE_VPES
+from itsbox.arch.its_commands import INT, MAPC, MAPTI, SYNC, VMAPP_V41, VMAPTI
+from itsbox.arch.its_registers import GITS_TYPER
 from itsbox.arch.its_tables import VTE_V41
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
@@ -109,8 +109,7 @@ def _resident_anywhere(host: HostileHost, victim: int) -> None:
 def _map_vpe(host: HostileHost, vpe_id: int, vpt: int) -> None:
     host.say("Map a vPE honestly.")
     host.map_own(_DEVICE + 4)
-    host.cover(TABLE_VPES, vpe_id)
-    host.post(VMAPP(vpe_id=vpe_id, rd_base=_CPU, valid=1, vpt_size=15, vpt_addr=vpt))
+    host.vmapp(vpe_id, vpt)
 
 
 def _forge_vpe_table(host: HostileHost, victim: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, VMAPP, VMAPTI, VMOVI, VMOVP, VSYNC
+from itsbox.arch.its_commands import INT, VMAPTI, VMOVI, VMOVP, VSYNC
 from itsbox.arch.its_registers import TABLE_VPES
 from itsbox.arch.its_tables import VTE
 from itsbox.arch.values import FIRST_LPI, SIZE_64K
@@ -24,12 +24,6 @@ _OTHER: Final = FIRST_LPI + 0x29
 """Virtual INTIDs whose bits are clear in the victims' pages, so that a bit that is set is seen to be set."""
 _VPT_PAGES: Final = 16
 _VPT_SIZE: Final = 15
-
-
-def _vpe(host: HostileHost, vpe_id: int, vpt: int, *, valid: int = 1, size: int = _VPT_SIZE) -> str:
-    """VMAPP; what became of it."""
-    host.cover(TABLE_VPES, vpe_id)
-    return host.post(VMAPP(vpe_id=vpe_id, rd_base=0, valid=valid, vpt_size=size, vpt_addr=vpt))[0]
 
 
 def _raise(host: HostileHost, device_id: int, vpe_id: int, event_id: int = 0, vintid: int = _VINTID) -> None:
@@ -48,8 +42,8 @@ def vpt_in_hyp(host: HostileHost) -> None:
     host.show("The victim: the byte with the virtual LPI's bit, before.", at, 4)
     host.map_own(_DEVICE)
     host.say("Map a vPE whose pending table is the hypervisor's memory, then one whose table is a guest's.")
-    _vpe(host, 6, victim)
-    _vpe(host, 7, host.guest_page(5))
+    host.vmapp(6, victim)
+    host.vmapp(7, host.guest_page(5))
     host.say("Map an event to a virtual LPI of it, and make that pending.")
     _raise(host, _DEVICE, 6)
     _raise(host, _DEVICE, 7, 1)
@@ -62,7 +56,7 @@ def forged_vte(host: HostileHost) -> None:
     at = victim + _OTHER // 8
     host.map_own(_DEVICE + 1)
     host.say("Map a vPE honestly, so that there is an entry.")
-    _vpe(host, 8, host.pages(_VPT_PAGES, SIZE_64K))
+    host.vmapp(8, host.pages(_VPT_PAGES, SIZE_64K))
     entry = host.table_entry(TABLE_VPES, 8)
     host.show("The victim: the byte with the virtual LPI's bit, before.", at, 4)
     if entry is None:
@@ -79,14 +73,14 @@ def unchecked_virtual(host: HostileHost) -> None:
     host.map_own(_DEVICE + 2)
     vpt = host.pages(_VPT_PAGES, SIZE_64K)
     host.say("Map a vPE honestly, then give the memory of its pending table to a guest.")
-    _vpe(host, 9, vpt)
+    host.vmapp(9, vpt)
     for page in range(_VPT_PAGES):
         host.hvc("__pkvm_host_unshare_hyp", (vpt >> 12) + page)
     host.give_away(vpt, _VPT_PAGES)
     host.say("Raise a virtual interrupt of it.")
     _raise(host, _DEVICE + 2, 9)
     host.say("Map the vPE again, elsewhere, in the hypervisor's memory; move it and its events.")
-    _vpe(host, 9, host.hyp_page(14))
+    host.vmapp(9, host.hyp_page(14))
     host.post(
         VMOVP(sequence_number=0, its_list=0, vpe_id=9, rd_base=1),
         VMOVI(device_id=_DEVICE + 2, event_id=0, vpe_id=10, d=0, doorbell_intid=1023),
@@ -94,6 +88,6 @@ def unchecked_virtual(host: HostileHost) -> None:
     )
     _raise(host, _DEVICE + 2, 9, 2)
     host.say("A pending table shorter than the virtual INTIDs used with it.")
-    _vpe(host, 11, host.box.map.guest - SIZE_64K, size=31)
+    host.vmapp(11, host.box.map.guest - SIZE_64K, size=31)
     _raise(host, _DEVICE + 2, 11, 3, FIRST_LPI + 0x8_0000)
     host.show("The page given to the guest, where the bit would be.", vpt + _VINTID // 8, 4)

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from itsbox.arch.its_commands import VMAPP
-from itsbox.arch.its_registers import TABLE_VPES
 from itsbox.arch.values import PAGE_SIZE, SIZE_64K
 from itsbox.host import (
     attacks_defects,
@@ -198,9 +196,7 @@ def _early_device(host: HostileHost) -> None:
 
 def _early_vpe(host: HostileHost) -> None:
     host.say("While the kernel is still trusted, a guest is created: the vPE table gets its first level-2 page.")
-    host.cover(TABLE_VPES, 1)
-    vpt = host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
-    host.post(VMAPP(vpe_id=1, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt))
+    host.vmapp(1, host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K))
 
 
 def _story(program: Program) -> str:

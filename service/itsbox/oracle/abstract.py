@@ -45,14 +45,15 @@ class AbstractIts:
     """An ITS that the hypervisor took over.
 
     host_queue, host_bytes: the queue that the host writes; consumed: how far it was looked at; devices: DeviceID ->
-    (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size); level_2: (table type, level-1 index) of the entries that hardware has.
+    (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr or 0); level_2: (table type, level-1 index) of the
+    entries that hardware has.
     """
 
     host_queue: int
     host_bytes: int
     consumed: int
     devices: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    vpes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    vpes: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     level_2: frozenset[tuple[int, int]] = frozenset()
 
 
@@ -102,7 +103,7 @@ def as_tree(value: Any) -> Any:
             "host queue": f"{value.host_queue:#x} {value.host_bytes:#x}",
             "consumed": value.consumed,
             "devices": {hex(ident): f"{addr:#x} size {size}" for ident, (addr, size) in value.devices.items()},
-            "vpes": {hex(ident): f"{addr:#x} size {size}" for ident, (addr, size) in value.vpes.items()},
+            "vpes": {hex(ident): f"{vpt:#x} size {size} {conf:#x}" for ident, (vpt, size, conf) in value.vpes.items()},
             "level 2": {f"type {kind} entry {index}": "valid" for kind, index in value.level_2},
         }
     return value

@@ -233,6 +233,7 @@ class Abstraction:
             its=its.base,
             ite_bytes=its.ite_bytes,
             event_id_bits=its.typer.id_bits,
+            vmapp_v41=bool(its.typer.vmapp),
         )
 
     def __call__(self) -> Abstract:
@@ -255,7 +256,7 @@ class Abstraction:
         """Memory pages that differ from reset, from the plain state of the ownership map."""
         own, pages = self._ownership, {}
         saved = own.state()
-        for pfn in {pfn for pfn, _ in (*saved["codes"], *saved["pins"])}:
+        for pfn in {*saved["codes"], *saved["pins"]}:
             if own.is_memory(pfn):
                 owner, state, pins = own.describe(pfn)
                 shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
@@ -273,7 +274,7 @@ class Abstraction:
             host_bytes=state.host_bytes,
             consumed=state.consumed,
             devices=dict(state.devices),
-            vpes={ident: vpe[:2] for ident, vpe in state.vpes.items()},
+            vpes=dict(state.vpes),
             level_2=frozenset((kinds[n], slot) for n, slots in state.present.items() for slot in slots),
         )
 

@@ -19,10 +19,10 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from itsbox.arch.hypercalls import find_hypercall
-from itsbox.arch.its_commands import MAPD, OPCODE_MASK, VMAPP, decode_command
+from itsbox.arch.its_commands import COMMANDS, COMMANDS_V41, MAPD, OPCODE_MASK, VMAPP, VMAPP_V41, decode_command
 from itsbox.arch.its_registers import GITS_CTLR, GITS_CWRITER
 from itsbox.arch.its_tables import event_count, itt_bytes
-from itsbox.arch.lpi_tables import pending_table_bytes
+from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
 from itsbox.arch.values import PAGE_SHIFT, SIZE_64K, align_up, pages_of
 from itsbox.ops import (
     Aborted,
@@ -46,12 +46,17 @@ __all__ = ["Call", "Claims", "Expected", "Facts", "NotChecked", "specify"]
 
 
 class Facts(NamedTuple):
-    """What does not change: the memory's regions, where the ITS's control frame is, sizes that hardware fixes."""
+    """What does not change.
+
+    regions: of memory; its: address of the control frame; ite_bytes, event_id_bits (minus one): as hardware has them;
+    vmapp_v41: VMAPP has its GICv4.1 layout.
+    """
 
     regions: Regions
     its: int
     ite_bytes: int
     event_id_bits: int
+    vmapp_v41: bool
 
 
 class Claims(NamedTuple):
@@ -279,13 +284,13 @@ def _command(state: Abstract, call: Call, words: tuple[int, int, int, int], *, r
     """One command: the state after it, or what is wrong with how it was treated."""
     if refused:
         return state
-    command = decode_command(words)
+    command = decode_command(words, COMMANDS_V41 if call.facts.vmapp_v41 else COMMANDS)
     if command is None:
         return f"opcode {words[0] & OPCODE_MASK:#x}, which no command has, reached the hardware"
     its = state.its[0]
     if isinstance(command, MAPD):
         return _mapd(state, its, call, command)
-    if isinstance(command, VMAPP):
+    if isinstance(command, VMAPP | VMAPP_V41):
         return _vmapp(state, its, call, command)
     device_id, event_id = getattr(command, "device_id", None), getattr(command, "event_id", None)
     if device_id is not None and event_id is not None:
@@ -349,23 +354,32 @@ def _mapd(state: Abstract, its: AbstractIts, call: Call, c: MAPD) -> Abstract | 
     return _with_its(state, devices=devices)
 
 
-def _vmapp(state: Abstract, its: AbstractIts, call: Call, c: VMAPP) -> Abstract | str:
-    """A vPE's pending table is held in units of 64 KB."""
+def _vmapp(state: Abstract, its: AbstractIts, call: Call, c: VMAPP | VMAPP_V41) -> Abstract | str:
+    """A vPE's tables are held while it is mapped: its pending table in units of 64 KB, on GICv4.1 its configuration table."""
     vpes = dict(its.vpes)
     old = vpes.pop(c.vpe_id, None)
     if c.valid:
-        held = _hold(state, call, _vpt((c.vpt_addr, c.vpt_size)), "a virtual pending table")
-        if isinstance(held, str):
-            return held
-        state = held
-        vpes[c.vpe_id] = (c.vpt_addr, c.vpt_size)
-    if old is not None:
-        state = _let_go(state, call, _vpt(old))
+        place = (c.vpt_addr, c.vpt_size, c.vconf_addr if isinstance(c, VMAPP_V41) else 0)
+        for frames, what in zip(
+            _vpe(place), ("a virtual pending table", "a virtual configuration table"), strict=False
+        ):
+            held = _hold(state, call, frames, what)
+            if isinstance(held, str):
+                return held
+            state = held
+        vpes[c.vpe_id] = place
+    for frames in _vpe(old) if old is not None else ():
+        state = _let_go(state, call, frames)
     return _with_its(state, vpes=vpes)
 
 
-def _vpt(place: tuple[int, int]) -> range:
-    return pages_of(place[0], align_up(pending_table_bytes(place[1]), SIZE_64K))
+def _vpe(place: tuple[int, int, int]) -> list[range]:
+    """The pages of a vPE's tables: (VPT_addr, VPT_size, VCONF_addr or 0)."""
+    vpt_addr, vpt_size, vconf_addr = place
+    pages = [pages_of(vpt_addr, align_up(pending_table_bytes(vpt_size), SIZE_64K))]
+    if vconf_addr:
+        pages.append(pages_of(vconf_addr, config_table_bytes(vpt_size)))
+    return pages
 
 
 def _new_level_2(state: Abstract, call: Call) -> Abstract:
