@@ -198,7 +198,8 @@ def test_every_view_answers(session: Session) -> None:
     for kind in ("device", "collection"):
         for view in ("host", "hw", "diff"):
             assert session.tables(kind, view=view)
-    assert session.pages(session.map.hyp, 0x1000)
+    (run,) = session.pages(session.map.hyp, 0x1000)
+    assert (run["addr"], run["pages"], run["owner"]) == (session.map.hyp, 1, "hyp")
     assert len(session.physical(session.map.hyp, 64)) == 64
     assert any(session.physical(session.map.hyp, 64))
     assert session.violations() == ()

@@ -187,9 +187,14 @@ def view(id: str, what: str, **params: str | int | None) -> Call[dict[str, Any]]
     return Call("GET", _session(id, what), read, params=query(params))
 
 
-def pages(id: str, addr: int | None, length: int | None) -> Call[dict[str, Any]]:
+def pages(id: str, addr: int | None, length: int | None) -> Call[list[dict[str, Any]]]:
     """Owner, state, pins and use of pages."""
-    return view(id, "pages", addr=None if addr is None else hex64(addr), length=length)
+
+    def read(answer: Any) -> list[dict[str, Any]]:
+        return [dict(run) for run in numbers(answer)]
+
+    where = {"addr": None if addr is None else hex64(addr), "length": length}
+    return Call("GET", _session(id, "pages"), read, params=query(where))
 
 
 def physical(id: str, addr: int, length: int) -> Call[bytes]:

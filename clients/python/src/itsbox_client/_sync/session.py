@@ -209,8 +209,8 @@ class Session:
 
     def pages(
         self, addr: int | None = None, length: int | None = None, *, request_timeout: float | None = None
-    ) -> dict[str, Any]:
-        """Owner, state, pins and use of pages, run-length encoded."""
+    ) -> list[dict[str, Any]]:
+        """Owner, state, pins and use of pages: runs of pages that have all of it alike."""
         return self._connection.call(endpoints.pages(self.id, addr, length), request_timeout)
 
     def physical(self, addr: int, length: int, *, request_timeout: float | None = None) -> bytes:
