@@ -32,7 +32,12 @@ from pytest_itsbox.server import Server
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted(
-    [ROOT / "docs" / "tutorial.md", ROOT / "clients" / "python" / "README.md", *(ROOT / "docs" / "howto").glob("*.md")]
+    [
+        ROOT / "docs" / "tutorial.md",
+        ROOT / "docs" / "tour.md",
+        ROOT / "clients" / "python" / "README.md",
+        *(ROOT / "docs" / "howto").glob("*.md"),
+    ]
 )
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PARSERS: dict[str, Callable[[str], Any]] = {"yaml": yaml.safe_load, "json": json.loads, "toml": tomllib.loads}
