@@ -72,7 +72,7 @@ def test_an_msi_is_translated_when_its_lookup_ends_at_a_redistributor() -> None:
 
 def test_a_machine_without_qemu_is_told_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a person knows what to install."""
-    monkeypatch.setattr(qemu.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PATH", "")
 
     with pytest.raises(QemuMissing, match="qemu-system-arm"):
         Qemu(gic=3, cpus=1)

@@ -6,10 +6,11 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, Self
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from itsbox.replay.http_target import HttpTarget, ServiceError
@@ -28,16 +29,27 @@ class Subscriber:
     ``broken`` says what was wrong with the stream: a gap, a number out of order.
     """
 
-    def __init__(self, url: str, path: str) -> None:
-        self.socket: ClientConnection = connect(
-            f"{url.replace('http', 'ws', 1)}{path}/stream?after=0", max_size=None, proxy=None
-        )
+    def __init__(self) -> None:
         self.types: Counter[str] = Counter()
         self.last = 0
         self.broken = ""
         self.arrived = threading.Condition()
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
+
+    @contextmanager
+    def listening(self, url: str, path: str) -> Iterator[Self]:
+        """Listen, from the first event on, for the length of a ``with`` block. Raises ServiceError when it cannot."""
+        address = f"{url.replace('http', 'ws', 1)}{path}/stream?after=0"
+        try:
+            stream = connect(address, max_size=None, proxy=None).__enter__()
+        except (OSError, WebSocketException) as error:
+            raise ServiceError(f"{address}: {error}") from error
+        thread = threading.Thread(target=self._listen, args=(stream,), daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stream.close()
+            thread.join()
 
     @property
     def received(self) -> int:
@@ -49,21 +61,22 @@ class Subscriber:
         with self.arrived:
             self.arrived.wait_for(lambda: self.last >= seq or self.broken, timeout=CATCH_UP_S)
 
-    def close(self) -> None:
-        """Stop listening."""
-        self.socket.close()
-        self.thread.join()
-
-    def _listen(self) -> None:
+    def _listen(self, stream: ClientConnection) -> None:
         try:
-            for frame in self.socket:
-                self._take(json.loads(frame))
+            for frame in stream:
+                self.take(json.loads(frame))
         except ConnectionClosed as error:
-            with self.arrived:
-                self.broken = self.broken or f"the stream ended: {error}"
-                self.arrived.notify_all()
+            self._end(str(error))
+        else:
+            self._end("closed")
 
-    def _take(self, frame: dict[str, Any]) -> None:
+    def _end(self, why: str) -> None:
+        with self.arrived:
+            self.broken = self.broken or f"the stream ended: {why}"
+            self.arrived.notify_all()
+
+    def take(self, frame: dict[str, Any]) -> None:
+        """One frame of the stream."""
         with self.arrived:
             if "gap" in frame:
                 self.broken = f"events {frame['gap']['from']} to {frame['gap']['to']} are gone"
@@ -117,19 +130,12 @@ class Boot(NamedTuple):
 def linux_boot(url: str, trace: Trace, advance: Callable[[int], None]) -> Boot:
     """Replay a recorded client over HTTP batches while a subscriber counts events. Raises ServiceError."""
     started = time.monotonic()
-    with HttpTarget(url, wish_for(trace.head)) as target:
-        try:
-            subscriber = Subscriber(url, target.path)
-        except (OSError, TimeoutError) as error:
-            raise ServiceError(f"the stream did not open: {error}") from error
-        try:
-            report = replay(trace, target, advance)
-            produced = target.head()
-            subscriber.wait_for(produced)
-            seconds = time.monotonic() - started
-            return Boot(report, produced, subscriber.received, dict(subscriber.types), subscriber.broken, seconds)
-        finally:
-            subscriber.close()
+    with HttpTarget(url, wish_for(trace.head)) as target, Subscriber().listening(url, target.path) as subscriber:
+        report = replay(trace, target, advance)
+        produced = target.head()
+        subscriber.wait_for(produced)
+        seconds = time.monotonic() - started
+        return Boot(report, produced, subscriber.received, dict(subscriber.types), subscriber.broken, seconds)
 
 
 class Hang(NamedTuple):
