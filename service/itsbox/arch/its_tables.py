@@ -83,10 +83,10 @@ class VTE_V41(Layout):
     valid:            int = bits(0,  0,     arm="Valid")
     vpt_size:         int = bits(0,  5,  1, arm="VPT_size", doc="vINTID bits, minus one")
     rd_base:          int = bits(0, 51, 16, arm="RDbase", doc="processor number, or frame address >> 16")
+    its_map:          int = bits(0, 63, 52, arm="IMPLEMENTATION DEFINED", doc="ITSs of the machine that map the vPE, a bit each")
     vpt_addr:         int = bits(1, 51, 16, arm="VPT_base", shift=16, doc="64 KB aligned")
     vconf_addr:       int = bits(2, 51, 16, arm="VCONF_base", shift=16, doc="64 KB aligned")
     default_doorbell: int = bits(3, 31,  0, arm="Default_Doorbell_pINTID", doc="1023: none")
-    its_map:          int = bits(3, 47, 32, arm="IMPLEMENTATION DEFINED", doc="ITSs that map the vPE")
 
 # fmt: on
 

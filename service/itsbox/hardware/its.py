@@ -44,7 +44,7 @@ from itsbox.arch.its_tables import (
     two_level_entries,
 )
 from itsbox.arch.lpi_tables import intid_limit
-from itsbox.arch.values import is_lpi
+from itsbox.arch.values import FIRST_LPI
 from itsbox.arch.words import with_high_half
 from itsbox.events import COMMAND_ERROR, COMMAND_EXECUTED
 from itsbox.hardware.its_execute import PHYSICAL, translate
@@ -107,6 +107,7 @@ class Its:
         "interconnect",
         "ite_bytes",
         "log",
+        "lpi_limit",
         "map_bit",
         "names",
         "number",
@@ -152,6 +153,7 @@ class Its:
         self.event_id_bits = self.typer.id_bits
         self.device_id_bits = self.typer.devbits
         self.icid_bits = icid_bits(self.typer) - 1
+        self.lpi_limit = intid_limit(profile.gicr_idbits)
         # An opcode of a later architecture than the profile's is unknown, name and all.
         self.names = {op: c.NAME for op, c in COMMANDS.items() if profile.gicv4_1 or c.SINCE != "GICv4.1"}
         rows = PHYSICAL | (VIRTUAL if profile.virtual else {}) | (VIRTUAL_V41 if profile.gicv4_1 else {})
@@ -334,7 +336,7 @@ class Its:
 
     def is_lpi(self, intid: int) -> bool:
         """Whether an INTID is an LPI that this machine has."""
-        return is_lpi(intid) and intid < intid_limit(self.profile.gicr_idbits)
+        return FIRST_LPI <= intid < self.lpi_limit
 
     def redistributor_of(self, rd_base: int, *, whole: bool = False) -> int | None:
         """Index of the redistributor that a command's RDbase names (PTA=0: a processor number), or None.

@@ -20,10 +20,11 @@ from itsbox.arch.its_commands import (
     VSYNC,
 )
 from itsbox.arch.its_errors import Cause
-from itsbox.arch.its_tables import ITE, VTE, event_count
+from itsbox.arch.its_tables import ITE, VTE, VTE_V41, event_count
 from itsbox.arch.lpi_tables import intid_limit
+from itsbox.arch.values import FIRST_LPI
 from itsbox.hardware.its_lookup import entry_address, lookup_device, lookup_event, store_entry, store_ite
-from itsbox.hardware.vpe_table import AnyVTE, lookup_vte
+from itsbox.hardware.vpe_table import AnyVTE, decode_narrow, decode_wide
 from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
@@ -39,27 +40,30 @@ __all__ = ["VIRTUAL", "invalidate_virtual", "is_default_doorbell", "lookup_vpe",
 def lookup_vpe(its: Its, vpe_id: int) -> AnyVTE | Cause:
     """The valid vPE table entry of a vPEID."""
     table = its.vpe_table
-    if its.wide_vtes:
-        entry = lookup_vte(its, table, vpe_id)
-        if isinstance(entry, Cause) or its.maps(entry):
-            return entry
-        return Cause.VCPU_INVALID
     if vpe_id >= table.entries:
         return Cause.VCPU_OOR
-    address = entry_address(its, table, vpe_id)
-    if address is None:
-        return Cause.VCPU_INVALID
-    if isinstance(address, Cause):
-        return address
+    if table.indirect:
+        walked = entry_address(its, table, vpe_id)
+        if walked is None or isinstance(walked, Cause):
+            return walked or Cause.VCPU_INVALID
+        address = walked
+    else:
+        address = table.base + vpe_id * table.entry_bytes
+    if its.wide_vtes:
+        raw = its.interconnect.load(Initiator.ITS, address, VTE_V41.SIZE, Why.VTE)
+        if raw is None:
+            return Cause.MEMORY_FAULT
+        wide = decode_wide(raw)
+        return wide if wide.valid and (wide.its_map & its.map_bit or its.maps(wide)) else Cause.VCPU_INVALID
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.VTE)
     if word is None:
         return Cause.MEMORY_FAULT
-    narrow = VTE.decode(word)
+    narrow = decode_narrow(word)
     return narrow if narrow.valid else Cause.VCPU_INVALID
 
 
 def _is_vlpi(its: Its, intid: int, vte: AnyVTE) -> bool:
-    return intid < intid_limit(vte.vpt_size) and its.is_lpi(intid)
+    return FIRST_LPI <= intid < its.lpi_limit and intid < intid_limit(vte.vpt_size)
 
 
 def is_default_doorbell(its: Its, intid: int) -> bool:
@@ -140,11 +144,11 @@ def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
         vte = lookup_vpe(its, c.vpe_id)
         if isinstance(vte, Cause):
             return vte
-        if not _is_vlpi(its, intid, vte):
+        if intid >= intid_limit(vte.vpt_size):
             return Cause.VIRTUALID_OOR
-    elif not its.is_lpi(intid):
+    if not FIRST_LPI <= intid < its.lpi_limit:
         return Cause.VIRTUALID_OOR
-    if not _is_doorbell(its, c.doorbell_intid):
+    if c.doorbell_intid != NO_DOORBELL and not _is_doorbell(its, c.doorbell_intid):
         return Cause.PHYSICALID_OOR
     ite = ITE(valid=1, physical=0, intid=intid, icid=0, vpe_id=c.vpe_id, doorbell_intid=c.doorbell_intid)
     return store_ite(its, dte.itt_addr + c.event_id * its.ite_bytes, ite)

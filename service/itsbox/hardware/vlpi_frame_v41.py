@@ -13,7 +13,7 @@ in its own part of the vPE's pending table, so that it goes where the vPE goes. 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from itsbox.arch.its_commands import NO_DOORBELL, VSGI
 from itsbox.arch.its_errors import Cause
@@ -211,7 +211,7 @@ class VlpiFrameV41:
         doorbell: the event's own, which there is only without GITS_TYPER.nID.
         """
         resident = vpe_id == self.resident
-        entry = self.lookup(vpe_id) if resident else cast("VTE_V41", vte)
+        entry: Any = self.lookup(vpe_id) if resident else vte
         if entry is None:
             return
         gicr = self.gicr

@@ -5,6 +5,7 @@ Both name the same memory when software did as it should. They are looked up eac
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from itsbox.arch.dist_registers import GICD_TYPER2
@@ -16,12 +17,26 @@ from itsbox.memory.interconnect import Why
 if TYPE_CHECKING:
     from itsbox.hardware.profile import Profile
 
-__all__ = ["AnyVTE", "lookup_vte", "read_vte", "store_vte", "vpe_id_bits"]
+__all__ = ["AnyVTE", "decode_narrow", "decode_wide", "lookup_vte", "read_vte", "store_vte", "vpe_id_bits"]
 
 AnyVTE: TypeAlias = VTE | VTE_V41
 """A vPE table entry of either version; what GICv4.0 has, both have."""
 
 _ZERO = VTE_V41.decode(0, 0, 0, 0)
+_KNOWN = 1024  # few vPEs are busy at a time
+
+
+# Entries are read again for each use; only taking the same bytes apart again is saved.
+@lru_cache(maxsize=_KNOWN)
+def decode_narrow(word: int) -> VTE:
+    """Take the 8 bytes of a GICv4.0 entry apart."""
+    return VTE.decode(word)
+
+
+@lru_cache(maxsize=_KNOWN)
+def decode_wide(raw: bytes) -> VTE_V41:
+    """Take the 32 bytes of an entry apart."""
+    return VTE_V41.decode(*VTE_V41.STRUCT.unpack(raw))
 
 
 def vpe_id_bits(profile: Profile) -> int:
@@ -33,7 +48,7 @@ def vpe_id_bits(profile: Profile) -> int:
 def read_vte(walker: Walker, address: int) -> VTE_V41 | None:
     """The entry at an address, valid or not; None where no memory answers."""
     raw = walker.interconnect.load(walker.initiator, address, VTE_V41.SIZE, Why.VTE)
-    return None if raw is None else VTE_V41.decode(*VTE_V41.STRUCT.unpack(raw))
+    return None if raw is None else decode_wide(raw)
 
 
 def lookup_vte(walker: Walker, table: Table, vpe_id: int) -> VTE_V41 | Cause:
