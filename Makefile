@@ -39,11 +39,12 @@ $(BIN)/python:
 	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; \
 	  $(PYTHON) -m venv --clear $(VENV); }
 
-# Build tools first and no build isolation: everything that is installed is pinned by constraints.txt.
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+# Build tools first and no build isolation: everything that is installed is pinned by constraints.txt. The client is a
+# distribution of its own, whose tests live here too.
+$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up: Python packages"
 	@$(PIP) install --constraint constraints.txt hatchling editables
-	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]' --editable clients/python
 	@touch $@
 
 # Best effort: where this cannot be done, the tests that need a package say so by name.
