@@ -131,9 +131,11 @@ export class ItsboxClient {
   }
 
   /** A call of the built-in host driver: `probe`, `deprivilege`, `map_device`, ... */
-  async driver(session_id: string, call: string, args: Record<string, unknown>): Promise<wire.OpAnswer> {
-    const { results } = await this.run(session_id, [{ op: "driver", call, args }]);
-    return results[0]!;
+  driver(session_id: string, call: string, args: Record<string, unknown>): Promise<wire.OpAnswer> {
+    const params = { path: { session_id, call: call as never } };
+    return this.must(
+      this.http.POST("/v1/sessions/{session_id}/driver/{call}", { params, body: args as never }),
+    ) as Promise<wire.OpAnswer>;
   }
 
   // ---------------------------------------------------------------- looking
@@ -185,23 +187,17 @@ export class ItsboxClient {
   }
 
   scenarios(): Promise<Record<string, unknown>> {
-    return this.must(this.loose.GET("/v1/scenarios", {}));
+    return this.must(this.http.GET("/v1/scenarios")) as Promise<Record<string, unknown>>;
   }
 
-  runScenario(name: string, body: { hardening?: unknown; profile?: string }): Promise<wire.ScenarioRun> {
-    return this.must(this.loose.POST("/v1/scenarios/{name}/run", { params: { path: { name } }, body }));
+  runScenario(name: string, body: { hardening?: string; profile?: string }): Promise<wire.ScenarioRun> {
+    const params = { path: { name: name as never } };
+    return this.must(this.http.POST("/v1/scenarios/{name}/run", { params, body: body as never })) as Promise<wire.ScenarioRun>;
   }
 
   matrix(scenarios: readonly string[], presets: readonly string[]): Promise<wire.Matrix> {
     const query = { scenarios: scenarios.join(","), presets: presets.join(",") };
-    return this.must(this.loose.GET("/v1/scenarios/matrix", { params: { query } }));
-  }
-
-  /** The same client for routes that the OpenAPI file does not have (yet). */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  private get loose(): Client<any> {
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any
-    return this.http as unknown as Client<any>;
+    return this.must(this.http.GET("/v1/scenarios/matrix", { params: { query } })) as Promise<wire.Matrix>;
   }
 
   // ---------------------------------------------------------------- the stream

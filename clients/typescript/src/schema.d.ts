@@ -144,6 +144,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/scenarios": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Scenarios
+         * @description What can be played.
+         */
+        get: operations["list_scenarios"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/{name}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run Scenario
+         * @description Play a scenario to its end and say whether isolation held.
+         */
+        post: operations["run_scenario"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/matrix": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Matrix
+         * @description Every scenario under every preset. A cell is the verdict that `POST .../run` gives; it is played once.
+         */
+        get: operations["get_matrix"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sessions": {
         parameters: {
             query?: never;
@@ -250,6 +310,26 @@ export interface paths {
         get: operations["get_diagnosis"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions/{session_id}/driver/{call}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drive
+         * @description The built-in host driver is asked to do something. The body is the object of the call's arguments itself.
+         */
+        post: operations["drive"];
         delete?: never;
         options?: never;
         head?: never;
@@ -896,7 +976,7 @@ export interface components {
              * @description A preset, or a preset with knobs.
              * @default strict
              */
-            hardening?: string | components["schemas"]["HardeningChoice"];
+            hardening?: ("off" | "forward" | "rfc-v1" | "rfc-v1@1" | "rfc-v1@2" | "rfc-v1@3" | "rfc-v1@4" | "rfc-v1@5" | "rfc-v1@6" | "rfc-v1@7" | "rfc-v1@8" | "rfc-v1@9" | "rfc-v1@10" | "rfc-v1@11" | "rfc-v1@12" | "rfc-v1@13" | "rfc-v1@14" | "v2" | "android-6.12" | "strict") | components["schemas"]["HardeningChoice"];
             /**
              * Idle Timeout S
              * @default null
@@ -922,16 +1002,26 @@ export interface components {
              * @default virt-gicv3
              * @enum {string}
              */
-            profile?: "virt-gicv3" | "virt-gicv4" | "snapdragon";
+            profile?: "virt-gicv3" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon";
             /**
              * Quirks
              * @description Single choices of the profile, set otherwise.
-             * @example {
-             *       "coherent": false
-             *     }
              */
             quirks?: {
-                [key: string]: boolean | string;
+                /** @enum {unknown} */
+                checks_invall?: false | true;
+                /** @enum {unknown} */
+                coherent?: false | true;
+                /** @enum {unknown} */
+                creadr_writable?: false | true;
+                /** @enum {unknown} */
+                cte_fault_stalls?: false | true;
+                /** @enum {unknown} */
+                l1_as_qemu?: false | true;
+                /** @enum {unknown} */
+                queue_fault?: "skip" | "stall";
+                /** @enum {unknown} */
+                stalled_sticky?: false | true;
             };
             /**
              * Ram Mib
@@ -946,6 +1036,39 @@ export interface components {
              * @enum {string}
              */
             start?: "bare" | "host" | "deprivileged";
+        };
+        /**
+         * DriverAnswer
+         * @description What the driver printed and answered.
+         */
+        DriverAnswer: {
+            /** Log */
+            log?: string[] | null;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "ok" | "refused" | "abort" | "panic";
+            /**
+             * Reason
+             * @description Why, if not `ok`; `GET /v1/arch` has a sentence for each.
+             */
+            reason?: string | null;
+            /** Result */
+            result?: unknown;
+            /** Seq */
+            seq: number;
+            /** Step */
+            step: number;
+            /** Violations */
+            violations?: components["schemas"]["Violation"][] | null;
+        };
+        /**
+         * DriverArguments
+         * @description Arguments of a driver call, by name.
+         */
+        DriverArguments: {
+            [key: string]: unknown;
         };
         /**
          * DriverOp
@@ -1093,19 +1216,151 @@ export interface components {
         HardeningChoice: {
             /**
              * Knobs
-             * @description Knob by name; `GET /v1/hardening` lists names and values.
-             * @example {}
+             * @description Knob by name; `GET /v1/hardening` says what each value means.
              */
             knobs?: {
-                [key: string]: unknown;
+                /** @enum {unknown} */
+                access_width?: "any" | "bounded" | "halves";
+                /** @enum {unknown} */
+                base_mask?: "buggy" | "correct";
+                /** @enum {unknown} */
+                base_writes?: "forced" | "exact";
+                /** @enum {unknown} */
+                baser_guard?: "off" | "on";
+                /** @enum {unknown} */
+                cache_maintenance?: "none" | "dsb" | "flush";
+                /** @enum {unknown} */
+                cbaser_guard?: "off" | "on";
+                /** @enum {unknown} */
+                cbaser_reset?: "pointer" | "both";
+                /** @enum {unknown} */
+                collection_l2?: "host" | "donated";
+                /** @enum {unknown} */
+                ctlr_bits?: "host" | "enabled_only";
+                /** @enum {unknown} */
+                ctlr_guard?: "off" | "on";
+                /** @enum {unknown} */
+                denied_read?: "unchanged" | "zero";
+                /** @enum {unknown} */
+                driver_handover?: "none" | "locks" | "switch";
+                /** @enum {unknown} */
+                driver_itt_alignment?: "256" | "page";
+                /** @enum {unknown} */
+                driver_table_free?: "first_page" | "whole";
+                /** @enum {unknown} */
+                dt_resource?: "node_index" | "first";
+                /** @enum {unknown} */
+                forward_width?: "word_double" | "all";
+                /** @enum {unknown} */
+                host_abort?: "inject" | "panic";
+                /** @enum {unknown} */
+                host_fetch?: "twice" | "once";
+                /** @enum {unknown} */
+                impdef_registers?: "forwarded" | "raz_wi";
+                /** @enum {unknown} */
+                its_mmio?: "mapped" | "forwarded" | "emulated";
+                /** @enum {unknown} */
+                itt_alignment?: "inverted" | "required" | "none" | "256";
+                /** @enum {unknown} */
+                itt_pages?: "slack" | "exact";
+                /** @enum {unknown} */
+                itt_pinning?: "none" | "pinned";
+                /** @enum {unknown} */
+                itt_release?: "command" | "device" | "recorded";
+                /** @enum {unknown} */
+                itt_sharing?: "exclusive" | "refcounted";
+                /** @enum {unknown} */
+                itt_size?: "unchecked" | "checked";
+                /** @enum {unknown} */
+                l1_index?: "device_id" | "correct";
+                /** @enum {unknown} */
+                l1_mask?: "shift" | "correct";
+                /** @enum {unknown} */
+                l1_removal?: "returned" | "ignored";
+                /** @enum {unknown} */
+                l1_sync?: "checked_commands" | "every_command";
+                /** @enum {unknown} */
+                mapc_check?: "off" | "on";
+                /** @enum {unknown} */
+                mapd_check?: "off" | "on";
+                /** @enum {unknown} */
+                new_l2?: "as_is" | "zeroed";
+                /** @enum {unknown} */
+                on_refusal?: "wedge" | "skip";
+                /** @enum {unknown} */
+                other_commands?: "forwarded" | "checked";
+                /** @enum {unknown} */
+                pkvm?: "absent" | "present";
+                /** @enum {unknown} */
+                preswitch_devices?: "unknown" | "walked";
+                /** @enum {unknown} */
+                preswitch_unmap?: "allowed" | "error";
+                /** @enum {unknown} */
+                private_page?: "kept" | "zeroed";
+                /** @enum {unknown} */
+                private_state?: "one_page" | "two_pages";
+                /** @enum {unknown} */
+                queue_bound?: ">" | ">=";
+                /** @enum {unknown} */
+                queue_shadowing?: "off" | "on";
+                /** @enum {unknown} */
+                rd_base?: "unchecked" | "checked";
+                /** @enum {unknown} */
+                read_only_registers?: "forwarded" | "refused";
+                /** @enum {unknown} */
+                redistributors?: "open" | "emulated";
+                /** @enum {unknown} */
+                region_scan?: "all_slots" | "counted";
+                /** @enum {unknown} */
+                register_view?: "hardware" | "host";
+                /** @enum {unknown} */
+                register_width?: "wide" | "exact";
+                /** @enum {unknown} */
+                release_time?: "checking" | "completion";
+                /** @enum {unknown} */
+                reserved_bits?: "kept" | "cleared";
+                /** @enum {unknown} */
+                rollback?: "partial" | "full";
+                /** @enum {unknown} */
+                setup_lock?: "leaks" | "released";
+                /** @enum {unknown} */
+                setup_undo?: "broken" | "partial" | "full";
+                /** @enum {unknown} */
+                setup_values?: "trusted" | "aligned" | "verified";
+                /** @enum {unknown} */
+                start_offset?: "zero" | "creadr" | "cwriter";
+                /** @enum {unknown} */
+                submission?: "batch" | "one_at_a_time" | "runs";
+                /** @enum {unknown} */
+                table_hiding?: "off" | "on";
+                /** @enum {unknown} */
+                takeover_call?: "internal" | "hypercall";
+                /** @enum {unknown} */
+                takeover_window?: "dropped" | "quiesced";
+                /** @enum {unknown} */
+                tracking_slots?: "fixed" | "unbounded";
+                /** @enum {unknown} */
+                trap_range?: "whole" | "control_frame";
+                /** @enum {unknown} */
+                unknown_opcodes?: "forwarded" | "refused";
+                /** @enum {unknown} */
+                virtual_commands?: "forwarded" | "refused" | "checked";
+                /** @enum {unknown} */
+                vlpi_frame?: "refused" | "checked";
+                /** @enum {unknown} */
+                vmapp_check?: "off" | "on";
+                /** @enum {unknown} */
+                vpt_pages?: "buggy" | "correct";
+                /** @enum {unknown} */
+                wrap_parsing?: "buggy" | "correct";
             };
             /**
              * Preset
              * @description A name from `GET /v1/hardening`.
              * @default strict
-             * @example strict
+             * @enum {string}
              */
-            preset?: string;
+            preset?: "off" | "forward" | "rfc-v1" | "rfc-v1@1" | "rfc-v1@2" | "rfc-v1@3" | "rfc-v1@4" | "rfc-v1@5" | "rfc-v1@6" | "rfc-v1@7" | "rfc-v1@8" | "rfc-v1@9" | "rfc-v1@10" | "rfc-v1@11" | "rfc-v1@12" | "rfc-v1@13" | "rfc-v1@14" | "v2" | "android-6.12" | "strict";
         };
         /**
          * HardeningInfo
@@ -1268,6 +1523,24 @@ export interface components {
              * @enum {string}
              */
             op: "load";
+        };
+        /**
+         * MatrixAnswer
+         * @description Scenarios against presets.
+         */
+        MatrixAnswer: {
+            /** Cells */
+            cells: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
+            /** Presets */
+            presets: string[];
+            /** Scenarios */
+            scenarios: string[];
+        } & {
+            [key: string]: unknown;
         };
         /**
          * MemoryMap
@@ -1692,6 +1965,59 @@ export interface components {
             reason?: string | null;
             /** Violations */
             violations?: components["schemas"]["Violation"][] | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * RunScenario
+         * @description Where to run a scenario.
+         */
+        RunScenario: {
+            /**
+             * Hardening
+             * @default strict
+             */
+            hardening?: ("off" | "forward" | "rfc-v1" | "rfc-v1@1" | "rfc-v1@2" | "rfc-v1@3" | "rfc-v1@4" | "rfc-v1@5" | "rfc-v1@6" | "rfc-v1@7" | "rfc-v1@8" | "rfc-v1@9" | "rfc-v1@10" | "rfc-v1@11" | "rfc-v1@12" | "rfc-v1@13" | "rfc-v1@14" | "v2" | "android-6.12" | "strict") | components["schemas"]["HardeningChoice"];
+            /**
+             * Profile
+             * @description The scenario's own if left out.
+             * @default null
+             * @enum {unknown}
+             */
+            profile?: "virt-gicv3" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon" | null;
+        };
+        /**
+         * ScenarioList
+         * @description The named programs.
+         */
+        ScenarioList: {
+            /** Scenarios */
+            scenarios: {
+                [key: string]: unknown;
+            }[];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ScenarioRun
+         * @description What became of a scenario.
+         */
+        ScenarioRun: {
+            /** Hardening */
+            hardening: unknown;
+            /** Name */
+            name: string;
+            /** Refusals */
+            refusals: unknown[];
+            /** Session */
+            session: string;
+            /**
+             * Verdict
+             * @enum {string}
+             */
+            verdict: "isolated" | "violated" | "wedged" | "error";
+            /** Violations */
+            violations: components["schemas"]["Violation"][];
         } & {
             [key: string]: unknown;
         };
@@ -2408,6 +2734,184 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    list_scenarios: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "scenarios": [
+                     *         {
+                     *           "name": "A3",
+                     *           "title": "A device table entry is edited in memory",
+                     *           "story": "...",
+                     *           "source": "...",
+                     *           "kind": "attack",
+                     *           "needs": {
+                     *             "profile": "virt-gicv3"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ScenarioList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    run_scenario: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a retry safe: the same key with the same request is answered again, not carried out again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description A name from `GET /v1/scenarios`. */
+                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked";
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "hardening": "off"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RunScenario"];
+            };
+        };
+        responses: {
+            /** @description The verdict; the session is left as the scenario left it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "name": "A3",
+                     *       "hardening": "off",
+                     *       "verdict": "violated",
+                     *       "refusals": [],
+                     *       "violations": [
+                     *         {
+                     *           "oracle": "DMA",
+                     *           "sentence": "The ITS wrote an interrupt translation entry into a page of the hypervisor.",
+                     *           "bucket": "itsb1-5v2n6c3ahq7kd4fx",
+                     *           "step": 31,
+                     *           "addresses": [
+                     *             {
+                     *               "addr": "0x4ff00000",
+                     *               "length": 12,
+                     *               "owner": "hyp",
+                     *               "state": "owned",
+                     *               "pins": 0,
+                     *               "use": ""
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "session": "1k3q8v5zt4m9c2hxw7ad",
+                     *       "steps": [],
+                     *       "detail": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ScenarioRun"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    get_matrix: {
+        parameters: {
+            query?: {
+                /** @description Names, separated by commas. All whole presets if left out. */
+                presets?: string | null;
+                /** @description Names, separated by commas. All if left out. */
+                scenarios?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "scenarios": [
+                     *         "A3"
+                     *       ],
+                     *       "presets": [
+                     *         "off",
+                     *         "strict"
+                     *       ],
+                     *       "cells": {
+                     *         "A3": {
+                     *           "off": "violated",
+                     *           "strict": "isolated"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MatrixAnswer"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     list_sessions: {
         parameters: {
             query?: {
@@ -2925,6 +3429,67 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            405: components["responses"]["Problem405"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    drive: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a retry safe: the same key with the same request is answered again, not carried out again. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description What to do. */
+                call: "probe" | "deprivilege" | "map_device" | "unmap_device" | "map_event" | "unmap_event" | "move_event" | "mask" | "unmask" | "retrigger" | "clear" | "offline" | "online" | "suspend" | "resume" | "map_vpe" | "unmap_vpe" | "schedule_vpe" | "deschedule_vpe" | "move_vpe" | "invalidate_vpe" | "map_vlpi" | "unmap_vlpi" | "configure_vsgi" | "send_vsgi";
+                /** @description A session's id. */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "device_id": 8,
+                 *       "events": 3
+                 *     }
+                 */
+                "application/json": components["schemas"]["DriverArguments"];
+            };
+        };
+        responses: {
+            /** @description What the driver printed and answered. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "outcome": "ok",
+                     *       "log": [],
+                     *       "result": {
+                     *         "timeouts": 0
+                     *       },
+                     *       "seq": 40,
+                     *       "step": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DriverAnswer"];
                 };
             };
             400: components["responses"]["Problem400"];

@@ -13,8 +13,12 @@ export type Register = Schemas["Register"];
 export type PageRun = Schemas["PageRun"];
 export type EventPage = Schemas["EventPage"];
 export type TableKind = "device" | "collection" | "vpe";
-/** Profiles and quirks are names: a client passes on what it was told, and the service judges. */
-export type CreateSession = Omit<Schemas["CreateSession"], "profile" | "quirks"> & { profile?: string; quirks?: Record<string, unknown> };
+/** Profiles, presets, knobs and quirks are names: a client passes on what it was told, and the service judges. */
+export type CreateSession = Omit<Schemas["CreateSession"], "profile" | "hardening" | "quirks"> & {
+  profile?: string;
+  hardening?: string | { preset?: string; knobs?: Record<string, unknown> };
+  quirks?: Record<string, unknown>;
+};
 export type PatchSession = Schemas["PatchSession"];
 
 export interface Op {

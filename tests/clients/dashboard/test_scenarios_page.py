@@ -29,7 +29,7 @@ HANG = [
 def test_one_attack_under_two_presets(live: LiveService, open_page: OpenPage, scheme: str) -> None:
     """A4 gets through without pKVM and is refused under strict, each with its evidence and its session."""
     page = open_page(f"{live.url}/#/scenarios", scheme=scheme)
-    page.get_by_label("Scenario").select_option("A4")
+    page.get_by_label("Attack or story").select_option("A4")
     page.get_by_role("button", name="Run both").click()
 
     expect(page.get_by_role("heading", name="Left: off")).to_be_visible()
@@ -61,8 +61,8 @@ def test_the_hang_as_a_story(live: LiveService, open_page: OpenPage, scheme: str
     page = open_page(f"{live.url}/#/story", scheme=scheme, width=width)
     page.get_by_role("button", name="Run it to the end").click()
 
-    expect(page.get_by_text("The driver had nothing to complain about.")).to_be_visible(timeout=60_000)
-    lines = page.get_by_role("group", name="Kernel log").inner_text().splitlines()
+    expect(page.get_by_text("The driver has nothing to complain about")).to_be_visible(timeout=60_000)
+    lines = page.get_by_role("group", name="Kernel log").first.inner_text().splitlines()
     assert [line for line in lines if line.startswith("ITS")] == HANG
     expect(page.get_by_role("group", name="Hypotheses")).to_contain_text("H1")
     check(page, "story-told", scheme, width)

@@ -26,7 +26,7 @@ export async function loadArch(): Promise<void> {
 
 function reasonsOf(value: unknown): Arch["reasons"] {
   const items = Array.isArray(value)
-    ? value.map((item: Record<string, unknown>) => [String(item.name ?? item.code ?? item.reason ?? item.value), item] as const)
+    ? value.map((item: Record<string, unknown>) => [String(item.reason ?? item.name), item] as const)
     : Object.entries((value ?? {}) as Record<string, unknown>);
   return new Map(
     items.map(([name, item]) => {

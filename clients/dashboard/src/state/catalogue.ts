@@ -32,7 +32,7 @@ export function named(answer: unknown, plural: string): { name: string; row: Bag
   return Object.entries(bag(inside)).map(([name, row]) => ({ name, row: bag(row) }));
 }
 
-const doc = (row: Bag): string => text(row.doc ?? row.description ?? row.meaning ?? row.sentence ?? row.summary);
+const doc = (row: Bag): string => text(row.doc ?? row.story);
 
 let asked: Promise<void> | null = null;
 
@@ -66,7 +66,7 @@ async function load(): Promise<void> {
       name,
       title: text(row.title),
       doc: doc(row),
-      profile: typeof row.profile === "string" ? row.profile : null,
+      profile: typeof bag(row.needs).profile === "string" ? String(bag(row.needs).profile) : null,
     })),
     error,
   };

@@ -7,6 +7,7 @@ import { summary } from "../logic/summary";
 import type { SessionModel } from "../state/session";
 import { useKeys } from "../ui/keys";
 import { Empty, Note } from "../ui/marks";
+import { Menu } from "../ui/menu";
 import { VirtualGrid } from "../ui/virtual";
 import { EventDetail } from "./event-detail";
 import { inNextFrame } from "../state/frame";
@@ -69,10 +70,7 @@ export function EventsView({ model }: { model: SessionModel }) {
           aria-label="Search in events"
           onInput={(event) => setText(event.currentTarget.value)}
         />
-        <details class="menu">
-          <summary>Types{hidden.size > 0 ? ` (${hidden.size} hidden)` : ""}</summary>
-          <fieldset class="sheet">
-            <legend class="sr">Types of events to show</legend>
+        <Menu title={hidden.size > 0 ? `Types (${hidden.size} hidden)` : "Types"} legend="Types of events to show">
             <div class="row">
               <button type="button" onClick={() => setHidden(new Set())}>
                 All
@@ -97,8 +95,7 @@ export function EventsView({ model }: { model: SessionModel }) {
                 <span class="mono soft">{seen.toLocaleString("en")}</span>
               </label>
             ))}
-          </fieldset>
-        </details>
+        </Menu>
         <button type="button" aria-pressed={paused} onClick={() => feed.setPaused(!paused)} title="Space">
           {paused ? "Resume" : "Pause"}
         </button>

@@ -50,7 +50,7 @@ export function ScenariosPage() {
         <div class="form">
           <div class="row fields">
             <label class="field grow">
-              Scenario
+              Attack or story
               <select value={name} onChange={(event) => setName(event.currentTarget.value)}>
                 {names.map((each) => (
                   <option key={each.name} value={each.name} selected={each.name === name}>
@@ -152,14 +152,40 @@ function Outcome({ side: { preset, run, busy, error }, where }: { side: Side; wh
   );
 }
 
+interface Step {
+  text: string;
+  acts: { op: string; result: string }[];
+}
+
+/** Steps in a row with one text are one step that took several ops. */
+function stepsOf(value: unknown): Step[] {
+  const steps: Step[] = [];
+  for (const item of Array.isArray(value) ? value : []) {
+    const { text, op, result } = (item ?? {}) as Record<string, unknown>;
+    const last = steps.at(-1);
+    const act = { op: shown(op), result: shown(result) };
+    if (last && last.text === shown(text)) last.acts.push(act);
+    else steps.push({ text: shown(text), acts: [act] });
+  }
+  return steps;
+}
+
 function Steps({ value }: { value: unknown }) {
-  if (!Array.isArray(value) || value.length === 0) return null;
+  const steps = stepsOf(value);
+  if (steps.length === 0) return null;
   return (
     <>
-      <h3>What the attacker did</h3>
+      <h3>What was done, and what came of it</h3>
       <ol class="steps">
-        {value.map((step, index) => (
-          <li key={index}>{typeof step === "object" && step !== null ? shown((step as Record<string, unknown>).text ?? (step as Record<string, unknown>).sentence ?? step) : shown(step)}</li>
+        {steps.map((step, index) => (
+          <li key={index}>
+            {step.text}
+            {step.acts.map((act, at) => (
+              <div key={at} class={`act mono ${/refus|abort|violat/i.test(act.result) ? "hit" : ""}`}>
+                <span title={act.op}>{clip(act.op, 90)}</span> <b>→ {clip(act.result, 160)}</b>
+              </div>
+            ))}
+          </li>
         ))}
       </ol>
     </>
