@@ -36,7 +36,7 @@ from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, align_up, is_aligned, is_l
 from itsbox.arch.words import low_half
 from itsbox.hypervisor.its_state import ItsState, TableRecord
 from itsbox.hypervisor.l1_sync import OUT_OF_RANGE, sync
-from itsbox.hypervisor.plan import Plan, RecordChange, Step, blame
+from itsbox.hypervisor.plan import Plan, RecordChange, Step, blame, refused_late
 from itsbox.hypervisor.tracking import ITT, Key
 from itsbox.reasons import Reason
 
@@ -165,7 +165,7 @@ class PhysicalChecks:
             return walked
         held = self._map_device(c) if c.valid else self._unmap_device(c)
         if isinstance(held, Reason):
-            return held
+            return refused_late(self._el2, ITT, walked, held)
         return (held,) if walked is None else (walked, held)
 
     def _map_device(self, c: MAPD) -> Plan | Reason:

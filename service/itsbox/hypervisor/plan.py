@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from itsbox.hypervisor.el2 import El2
     from itsbox.hypervisor.its_state import ItsState
 
-__all__ = ["L2", "NOTHING", "L1Write", "Plan", "RecordChange", "Step", "blame", "commit", "complete", "undo"]
+__all__ = [
+    "L2",
+    "NOTHING",
+    "L1Write",
+    "Plan",
+    "RecordChange",
+    "Step",
+    "blame",
+    "commit",
+    "complete",
+    "refused_late",
+    "undo",
+]
 
 L2: Final = "l2"
 """Kind of a plan that mirrors a level-1 entry; the others have the kinds of ``tracking``."""
@@ -91,18 +103,29 @@ NOTHING: Final = Step()
 
 
 class Plan(NamedTuple):
-    """One consequence of a command: its kind (for blame), what comes before the ITS sees it, what comes after."""
+    """One consequence of a command: its kind (for blame), what comes before the ITS sees it, what comes after.
+
+    refuses: the command is refused at this point, when plans before it have been carried out already.
+    """
 
     kind: str
     cause: str
     now: Step = NOTHING
     later: Step = NOTHING
+    refuses: Reason | None = None
+
+
+def refused_late(el2: El2, kind: str, walked: Plan | None, reason: Reason) -> Reason | tuple[Plan, ...]:
+    """A command is refused after its level-1 entry was looked at: with knob ``rollback`` ``partial`` that is mirrored first."""
+    if walked is None or el2.knobs["rollback"] == "full":
+        return reason
+    return (walked, Plan(kind, walked.cause, refuses=reason))
 
 
 def commit(el2: El2, state: ItsState, plans: tuple[Plan, ...]) -> Reason | None:
     """Carry out what must come first, for all plans or, as far as knob ``rollback`` goes, for none."""
     for done, plan in enumerate(plans):
-        denied = _apply(el2, state, plan.now, plan.cause)
+        denied = plan.refuses or _apply(el2, state, plan.now, plan.cause)
         if denied is not None:
             undo(el2, state, plans[:done])
             return blame(plan.kind, denied)

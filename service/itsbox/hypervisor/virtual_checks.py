@@ -30,7 +30,7 @@ from itsbox.arch.values import SIZE_64K, align_up, is_lpi, pages_of, pfn_of
 from itsbox.hypervisor.command_checks import Check, Checked, PhysicalChecks
 from itsbox.hypervisor.its_state import ItsState
 from itsbox.hypervisor.l1_sync import OUT_OF_RANGE, sync
-from itsbox.hypervisor.plan import Plan, RecordChange, Step, blame
+from itsbox.hypervisor.plan import Plan, RecordChange, Step, blame, refused_late
 from itsbox.hypervisor.tracking import VCONF, VPT, Key
 from itsbox.reasons import Reason
 
@@ -93,7 +93,7 @@ class VirtualChecks:
                 return Reason.VPT_NOT_HOST_OWNED  # empty slots of the array match page 0, which nobody shares
         held = self._hold_series(c, range(first, first + count))
         if isinstance(held, Reason):
-            return held
+            return refused_late(self._el2, VPT, walked, held)
         return (held,) if walked is None else (walked, held)
 
     def _hold_series(self, c: VMAPP | VMAPP_V41, pages: range) -> Plan | Reason:
