@@ -18,6 +18,14 @@ async def test_a_journal_is_read_page_by_page() -> None:
     assert (second.first, list(second.ops)) == (4, [Ack(3), Ack(4), Ack(5), Ack(6)])
 
 
+async def test_a_page_behind_the_end_is_empty() -> None:
+    """However far behind: the page says where the journal stands."""
+    journal = EmbeddedEngine(Limits()).journal
+    await journal.append("s", [Ack(0)])
+
+    assert await journal.read("s", 1 << 70, 10) == (2, (), 1, None)
+
+
 async def test_old_ops_go_when_there_are_too_many() -> None:
     """The newest are kept, with their numbers; a page says where it really begins."""
     journal = EmbeddedEngine(Limits(journal_ops_kept=3)).journal

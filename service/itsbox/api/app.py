@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -144,7 +145,10 @@ async def _on_status(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = _DETAILS.get(error.status_code, error.detail)
-    return problem_response(of_status(error.status_code, detail), request.url.path, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = openapi.methods_at(request.url.path)  # the framework names those of one route only
+    return problem_response(of_status(error.status_code, detail), request.url.path, headers)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

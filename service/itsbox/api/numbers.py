@@ -1,7 +1,7 @@
 """Integers of the wire: a JSON integer or a ``"0x..."`` string in, checked against one range; hexadecimal strings out.
 
 A plain validator per field instead of a union of two types: one call, one message, and no value that pydantic would bend
-(``true``, ``8.0`` and ``"8"`` are not integers here). The JSON schema is written by hand for the same reason, and because
+(``true`` and ``"8"`` are not integers here). The JSON schema is written by hand for the same reason, and because
 bounds of 64 bits come out as floats otherwise.
 """
 
@@ -15,7 +15,20 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator,
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-__all__ = ["U8", "U32", "U32_MAX", "U64", "U64_MAX", "Hex64", "HexBytes", "Length", "Size", "Within", "parse_number"]
+__all__ = [
+    "U8",
+    "U32",
+    "U32_MAX",
+    "U64",
+    "U64_MAX",
+    "Count",
+    "Hex64",
+    "HexBytes",
+    "Length",
+    "Size",
+    "Within",
+    "parse_number",
+]
 
 U32_MAX: Final = (1 << 32) - 1
 U64_MAX: Final = (1 << 64) - 1
@@ -27,6 +40,8 @@ def parse_number(value: Any, low: int, high: int) -> int:
     """An integer in low..high from a JSON value. Raises ``PydanticCustomError``."""
     if type(value) is str and _HEX.fullmatch(value):
         value = int(value, 16)
+    elif type(value) is float and value.is_integer():
+        value = int(value)  # to JSON Schema, 8.0 is an integer
     if type(value) is not int:
         raise PydanticCustomError("number", "must be an integer or a string of the form 0x...")
     if not low <= value <= high:
@@ -58,17 +73,53 @@ class Within:
         return core_schema.no_info_plain_validator_function(validate)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {
-            "anyOf": [
-                {"type": "integer", "minimum": self.low, "maximum": self.high},
-                {"type": "string", "pattern": HEX_PATTERN},
-            ]
-        }
+        return number_schema(self.low, self.high)
+
+
+def number_schema(low: int, high: int) -> dict[str, Any]:
+    """The JSON schema of an integer in low..high (low is 0 or 1) or its hexadecimal string, as exact as a pattern can be."""
+    digits = f"{high:x}"
+    first = "[1-9a-fA-F]" if low else "[0-9a-fA-F]"
+    if set(digits) == {"f"}:
+        body = f"0*{first}[0-9a-fA-F]{{0,{len(digits) - 1}}}"
+    else:  # a power of 16: everything shorter, or itself
+        body = f"0*({first}[0-9a-fA-F]{{0,{len(digits) - 2}}}|{digits})"
+    return {
+        "anyOf": [
+            {"type": "integer", "minimum": low, "maximum": high},
+            {"type": "string", "pattern": f"^0x{body}$", "maxLength": 18},
+        ]
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Annotates an ``int`` that is counted, not addressed: a JSON integer in low..high, nothing else.
+
+    shown: the upper bound that the schema shows, where a setting decides.
+    """
+
+    low: int
+    high: int
+    shown: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._validate)
+
+    def _validate(self, value: Any) -> int:
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        if type(value) is not int:
+            raise PydanticCustomError("count", "must be an integer")
+        return parse_number(value, self.low, self.high)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "integer", "minimum": self.low, "maximum": self.shown or self.high}
 
 
 def _size(value: Any) -> int:
-    if type(value) is int and value in (1, 2, 4, 8):
-        return value
+    if type(value) in (int, float) and value in (1, 2, 4, 8):
+        return int(value)
     raise PydanticCustomError("size", "must be 1, 2, 4 or 8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from itsbox.api.answers import Problem
 from itsbox.api.describe import ERROR_STATUSES, REQUEST_FORMS
 from itsbox.api.problems import MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 
-__all__ = ["document", "text"]
+__all__ = ["document", "methods_at", "text"]
 
 _DESCRIPTION: Final = """\
 Simulated Arm machines, one per session, whose GIC ITS is guarded by an emulation of pKVM's ITS hardening.
@@ -134,6 +135,19 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 def document() -> dict[str, Any]:
     """The document, the same at every call."""
     return _built()
+
+
+@lru_cache(maxsize=1)
+def _methods() -> list[tuple[re.Pattern[str], str]]:
+    return [
+        (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))), ", ".join(sorted(map(str.upper, operations))))
+        for path, operations in document()["paths"].items()
+    ]
+
+
+def methods_at(path: str) -> str:
+    """The methods that a path has, as ``Allow`` lists them; GET and HEAD for what the document does not have (the page)."""
+    return next((methods for pattern, methods in _methods() if pattern.fullmatch(path)), "GET, HEAD")
 
 
 def text() -> str:

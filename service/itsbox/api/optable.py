@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from itsbox.api import requests
+from itsbox.api import op_bodies
 
 __all__ = ["OP_ROUTES", "OpRoute"]
 
@@ -14,18 +14,18 @@ class OpRoute(NamedTuple):
 
     path: str
     name: str
-    form: type[requests.OpBody]
+    form: type[op_bodies.OpBody]
     extra: tuple[str, ...]
 
 
 OP_ROUTES: Final = (
-    OpRoute("mmio/read", "mmio_read", requests.MmioReadBody, ("value",)),
-    OpRoute("mmio/write", "mmio_write", requests.MmioWriteBody, ("commands",)),
-    OpRoute("memory/load", "memory_load", requests.LoadBody, ("hex",)),
-    OpRoute("memory/store", "memory_store", requests.StoreBody, ()),
-    OpRoute("memory/fill", "memory_fill", requests.FillBody, ()),
-    OpRoute("hvc", "hvc", requests.HvcBody, ("x0", "x1", "errno")),
-    OpRoute("msi", "msi", requests.MsiBody, ("delivered",)),
-    OpRoute("ack", "ack", requests.AckBody, ("intid",)),
-    OpRoute("clean", "clean", requests.CleanBody, ()),
+    OpRoute("mmio/read", "mmio_read", op_bodies.MmioReadBody, ("value",)),
+    OpRoute("mmio/write", "mmio_write", op_bodies.MmioWriteBody, ("commands",)),
+    OpRoute("memory/load", "memory_load", op_bodies.LoadBody, ("hex",)),
+    OpRoute("memory/store", "memory_store", op_bodies.StoreBody, ()),
+    OpRoute("memory/fill", "memory_fill", op_bodies.FillBody, ()),
+    OpRoute("hvc", "hvc", op_bodies.HvcBody, ("x0", "x1", "errno")),
+    OpRoute("msi", "msi", op_bodies.MsiBody, ("delivered",)),
+    OpRoute("ack", "ack", op_bodies.AckBody, ("intid",)),
+    OpRoute("clean", "clean", op_bodies.CleanBody, ()),
 )

@@ -1,45 +1,32 @@
-"""What a client may send, field by field. Unknown fields are refused, everywhere."""
+"""What a client may send about sessions and scenarios, field by field. Unknown fields are refused, everywhere."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    RootModel,
-    StringConstraints,
-    Tag,
-    TypeAdapter,
-    WithJsonSchema,
-    create_model,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from itsbox import ops
-from itsbox.api.numbers import U8, U32, U32_MAX, U64, HexBytes, Length, Size, parse_number
+from itsbox.api.numbers import U32_MAX, Count
 from itsbox.hardware.profile import PROFILES
-from itsbox.ops import Op
+from itsbox.hypervisor.knobs import KNOBS
+from itsbox.hypervisor.presets import PRESETS
+from itsbox.machine.config import QUIRKS
+from itsbox.sessions.limits import Limits
 
 __all__ = [
-    "AnyOp",
-    "Batch",
     "CreateSession",
-    "DriverArguments",
     "ForkRequest",
+    "HardeningChoice",
     "Metadata",
-    "OpBody",
     "PatchSession",
     "RestoreRequest",
     "RunScenario",
-    "batch_adapter",
+    "Strict",
 ]
 
-_HVC_ARGS: Final = 6  # x1 to x6: what pKVM's hypercalls take
-_NAME_MAX: Final = 64
+
+KEY_MAX: Final = 64
+VALUE_MAX: Final = 512
 
 
 class Strict(BaseModel):
@@ -48,32 +35,49 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _choices(rows: dict[str, list[Any]]) -> dict[str, Any]:
+    """The JSON schema of an object whose members are choices; the machine's own configuration judges them."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: {"enum": values} for name, values in rows.items()},
+    }
+
+
 # -------------------------------------------------------------------------------------------------------- sessions
 
 Metadata: TypeAlias = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=64)],
-        Annotated[str, StringConstraints(max_length=512)],
+        Annotated[str, StringConstraints(min_length=1, max_length=KEY_MAX)],
+        Annotated[str, StringConstraints(max_length=VALUE_MAX)],
     ],
     Field(max_length=32, description="Free text by key; `GET /v1/sessions?metadata.KEY=value` finds sessions by it."),
 ]
+#: The schema shows the cap's default; the setting decides.
 _Seconds: TypeAlias = Annotated[
-    int, Field(ge=1, strict=True, description="Seconds without use after which the session ends.")
+    int,
+    Count(1, U32_MAX, shown=Limits().idle_timeout_max_s),
+    Field(description="Seconds without use after which the session ends; at most the cap `idle_timeout_max_s`."),
 ]
 
 
 class HardeningChoice(Strict):
     """A preset, and knobs that this session sets otherwise."""
 
-    preset: str = Field("strict", description="A name from `GET /v1/hardening`.", examples=["strict"])
-    knobs: dict[str, Any] = Field(
-        default_factory=dict, description="Knob by name; `GET /v1/hardening` lists names and values.", examples=[{}]
+    preset: str = Field(
+        "strict", description="A name from `GET /v1/hardening`.", json_schema_extra={"enum": [*PRESETS]}
+    )
+    knobs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Knob by name; `GET /v1/hardening` says what each value means.",
+        json_schema_extra=lambda schema: schema.update(_choices({k: [*v.values] for k, v in KNOBS.items()})),
     )
 
 
 #: Told apart by their JSON type, so that what is wrong is said of one of them.
 Hardening: TypeAlias = Annotated[
-    Annotated[str, Tag("name")] | Annotated[HardeningChoice, Tag("choice")],
+    Annotated[str, Tag("name"), Field(json_schema_extra={"enum": [*PRESETS]})]
+    | Annotated[HardeningChoice, Tag("choice")],
     Discriminator(lambda value: "name" if isinstance(value, str) else "choice"),
 ]
 
@@ -86,8 +90,8 @@ class CreateSession(Strict):
         description="Which kind of machine; see `GET /v1/profiles`.",
         json_schema_extra={"enum": list(PROFILES)},
     )
-    cpus: int | None = Field(None, strict=True, ge=1, le=64, description="CPUs; the profile's number if left out.")
-    ram_mib: int | None = Field(None, strict=True, ge=64, le=4096, description="RAM in MiB; the profile's if left out.")
+    cpus: Annotated[int, Count(1, 64)] | None = Field(None, description="CPUs; the profile's number if left out.")
+    ram_mib: Annotated[int, Count(64, 4096)] | None = Field(None, description="RAM in MiB; the profile's if left out.")
     hardening: Hardening = Field("strict", description="A preset, or a preset with knobs.")
     start: Literal["bare", "host", "deprivileged"] = Field(
         "bare",
@@ -96,10 +100,10 @@ class CreateSession(Strict):
     error_policy: Literal["ignore", "stall"] = Field(
         "ignore", description="What the ITS does at a faulty command: go on, or stop at it with CREADR.Stalled set."
     )
-    quirks: dict[str, bool | str] = Field(
+    quirks: dict[str, Annotated[bool, Field(strict=True)] | str] = Field(
         default_factory=dict,
         description="Single choices of the profile, set otherwise.",
-        examples=[{"coherent": False}],
+        json_schema_extra=lambda schema: schema.update(_choices({k: [*v] for k, v in QUIRKS.items()})),
     )
     oracle: Literal["on", "off", "lockstep"] = Field(
         "on", description="`lockstep` also compares each op with the executable specification."
@@ -124,7 +128,7 @@ class RestoreRequest(Strict):
 class ForkRequest(Strict):
     """How many sessions to make, and from which state (now, if no snapshot is named)."""
 
-    count: int = Field(1, strict=True, ge=1, le=256)
+    count: Annotated[int, Count(1, 256)] = 1
     snapshot: str | None = Field(None, min_length=1, max_length=64)
 
 
@@ -137,254 +141,3 @@ class RunScenario(Strict):
         description="The scenario's own if left out.",
         json_schema_extra={"enum": [*PROFILES, None]},
     )
-
-
-# ------------------------------------------------------------------------------------------------------------- ops
-
-
-class OpBody(Strict):
-    """Base of an op's fields. ``op_name`` is the word that stands in ``op`` where ops are listed."""
-
-    op_name: ClassVar[str]
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        raise NotImplementedError
-
-
-class MmioReadBody(OpBody):
-    """The host reads a device register (or memory)."""
-
-    op_name: ClassVar[str] = "mmio_read"
-    addr: U64
-    size: Size
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.MmioRead(self.addr, self.size)
-
-
-class MmioWriteBody(OpBody):
-    """The host writes a device register (or memory)."""
-
-    op_name: ClassVar[str] = "mmio_write"
-    addr: U64
-    size: Size
-    value: U64 = Field(description="Must fit `size` bytes.")
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.MmioWrite(self.addr, self.size, self.value)
-
-
-class LoadBody(OpBody):
-    """The host CPU loads memory."""
-
-    op_name: ClassVar[str] = "load"
-    addr: U64
-    length: Length = Field(description="Bytes; all loads of a request together are bounded by the cap `answer_bytes`.")
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Load(self.addr, self.length)
-
-
-class StoreBody(OpBody):
-    """The host CPU stores bytes."""
-
-    op_name: ClassVar[str] = "store"
-    addr: U64
-    hex: HexBytes
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Store(self.addr, self.hex)
-
-
-class FillBody(OpBody):
-    """The host CPU fills memory with one byte."""
-
-    op_name: ClassVar[str] = "fill"
-    addr: U64
-    length: Length
-    byte: U8
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Fill(self.addr, self.length, self.byte)
-
-
-def _hvc_function(value: Any) -> str | int:
-    if type(value) is str and not value.startswith("0x"):
-        if 1 <= len(value) <= _NAME_MAX:
-            return value
-        raise PydanticCustomError("function", "must have 1 to {most} characters", {"most": _NAME_MAX})
-    return parse_number(value, 0, U32_MAX)
-
-
-HvcFunction: TypeAlias = Annotated[
-    str | int,
-    PlainValidator(_hvc_function),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 0, "maximum": U32_MAX},
-                {"type": "string", "pattern": "^0x[0-9a-fA-F]{1,8}$"},
-                {"type": "string", "pattern": "^([^0]|0($|[^x]))", "maxLength": _NAME_MAX},
-            ]
-        }
-    ),
-]
-
-
-class HvcBody(OpBody):
-    """The host calls the hypervisor. A name or number that does not exist is answered NOT_SUPPORTED, not refused."""
-
-    op_name: ClassVar[str] = "hvc"
-    function: HvcFunction = Field(description="A name (see `GET /v1/arch`) or an SMCCC function number.")
-    args: list[U64] = Field(default_factory=list, max_length=_HVC_ARGS, description="x1, x2, ...; the others are 0.")
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Hvc(self.function, tuple(self.args))
-
-
-class MsiBody(OpBody):
-    """A PCI device writes an EventID to GITS_TRANSLATER."""
-
-    op_name: ClassVar[str] = "msi"
-    device_id: U32
-    event_id: U32
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Msi(self.device_id, self.event_id)
-
-
-class AckBody(OpBody):
-    """A CPU acknowledges its highest-priority pending LPI."""
-
-    op_name: ClassVar[str] = "ack"
-    cpu: U32 = Field(description="Must be one of the machine's CPUs.")
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Ack(self.cpu)
-
-
-class CleanBody(OpBody):
-    """The host cleans a range of memory to the point of coherency."""
-
-    op_name: ClassVar[str] = "clean"
-    addr: U64
-    length: Length
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Clean(self.addr, self.length)
-
-
-class DriverBody(OpBody):
-    """The built-in host driver is asked to do something."""
-
-    op_name: ClassVar[str] = "driver"
-    call: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    args: dict[str, Any] = Field(default_factory=dict)
-
-    def to_op(self) -> Op:
-        """The op as the machine takes it."""
-        return ops.Drive(self.call, self.args)
-
-
-class DriverArguments(RootModel[dict[str, Any]]):
-    """Arguments of a driver call, by name."""
-
-
-class MmioReadOp(MmioReadBody):
-    """As `POST .../mmio/read`."""
-
-    op: Literal["mmio_read"]
-
-
-class MmioWriteOp(MmioWriteBody):
-    """As `POST .../mmio/write`."""
-
-    op: Literal["mmio_write"]
-
-
-class LoadOp(LoadBody):
-    """As `POST .../memory/load`."""
-
-    op: Literal["load"]
-
-
-class StoreOp(StoreBody):
-    """As `POST .../memory/store`."""
-
-    op: Literal["store"]
-
-
-class FillOp(FillBody):
-    """As `POST .../memory/fill`."""
-
-    op: Literal["fill"]
-
-
-class HvcOp(HvcBody):
-    """As `POST .../hvc`."""
-
-    op: Literal["hvc"]
-
-
-class MsiOp(MsiBody):
-    """As `POST .../msi`."""
-
-    op: Literal["msi"]
-
-
-class AckOp(AckBody):
-    """As `POST .../ack`."""
-
-    op: Literal["ack"]
-
-
-class CleanOp(CleanBody):
-    """As `POST .../clean`."""
-
-    op: Literal["clean"]
-
-
-class DriverOp(DriverBody):
-    """As `POST .../driver/{call}`."""
-
-    op: Literal["driver"]
-
-
-AnyOp: TypeAlias = Annotated[
-    MmioReadOp | MmioWriteOp | LoadOp | StoreOp | FillOp | HvcOp | MsiOp | AckOp | CleanOp | DriverOp,
-    Field(discriminator="op"),
-]
-
-
-class Batch(Strict):
-    """Ops to execute in order; nothing runs unless all are well formed."""
-
-    ops: list[AnyOp]
-    stop_on: list[Literal["refused", "abort", "panic", "violation"]] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Stop behind the first op with such an outcome. Without it a batch never stops.",
-    )
-    hash: bool = Field(False, strict=True, description="Answer the state hash after the last op.")
-
-    def to_ops(self) -> list[Op]:
-        """The ops as the machine takes them."""
-        return [op.to_op() for op in self.ops]
-
-
-def batch_adapter(cap: int) -> TypeAdapter[Batch]:
-    """What validates a batch of at most ``cap`` ops; a longer list is given up after ``cap``."""
-    bounded = create_model(
-        "Batch", __base__=Batch, ops=(Annotated[list[AnyOp], Field(max_length=cap)], ...), __doc__=Batch.__doc__
-    )
-    return TypeAdapter(bounded)

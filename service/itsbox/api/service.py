@@ -9,8 +9,8 @@ from itsbox.api.access import Access
 from itsbox.api.fastpath import FastPath
 from itsbox.api.idempotency import IdempotencyStore
 from itsbox.api.metrics import Metrics
+from itsbox.api.op_bodies import batch_adapter
 from itsbox.api.playing import ScenarioStage
-from itsbox.api.requests import batch_adapter
 from itsbox.api.settings import Settings
 from itsbox.sessions.host import SessionHost
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -25,6 +26,13 @@ KEEP_ALIVE_S: Final = 15.0
 UNSUPPORTED_DATA: Final = 1003
 GOING_AWAY: Final = 1001
 ENDED: Final = 1000
+
+
+_FAMILIES: Final = sorted({name.partition(".")[0] for name in EVENT_TYPES if "." in name})
+_TYPE_PATTERN: Final = "|".join(
+    (*(re.escape(name) for name in EVENT_TYPES), *(rf"{family}\.\*" for family in _FAMILIES))
+)
+TYPES_PATTERN: Final = f"^(({_TYPE_PATTERN})(,({_TYPE_PATTERN}))*)?$"
 
 
 def wanted_types(asked: str | None) -> Types:

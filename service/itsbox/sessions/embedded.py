@@ -50,7 +50,7 @@ class _MemoryJournal:
 
     async def read(self, sid: str, after: int, limit: int) -> JournalPage:
         log = self._logs.get(sid) or _OpLog(None)
-        skip = max(after - log.dropped, 0)
+        skip = min(max(after - log.dropped, 0), len(log.ops))
         ops = tuple(islice(log.ops, skip, skip + limit))
         return JournalPage(log.dropped + skip + 1, ops, log.dropped + len(log.ops), log.origin)
 

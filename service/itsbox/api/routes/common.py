@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 from starlette.requests import HTTPConnection
 
-from itsbox.api.numbers import HEX_PATTERN, parse_number
+from itsbox.api.numbers import number_schema, parse_number
 from itsbox.api.service import Service
 from itsbox.sessions.session import Session
 
@@ -53,9 +53,4 @@ class InQuery:
         return parse_number(value, self.low, self.high)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {
-            "anyOf": [
-                {"type": "integer", "minimum": self.low, "maximum": self.high},
-                {"type": "string", "pattern": HEX_PATTERN},
-            ]
-        }
+        return number_schema(self.low, self.high)

@@ -12,7 +12,7 @@ from itsbox.api.lane import serve_lane
 from itsbox.api.render import json_response
 from itsbox.api.routes.common import ServiceDep, SessionDep, session_path
 from itsbox.api.service import Service
-from itsbox.api.stream import EventStream, cursor_of, deny_socket, serve_stream, wanted_types
+from itsbox.api.stream import TYPES_PATTERN, EventStream, cursor_of, deny_socket, serve_stream, wanted_types
 from itsbox.events import render
 from itsbox.sessions.errors import SessionError
 
@@ -22,7 +22,9 @@ router = APIRouter(tags=["events"])
 
 _TYPES_DOC = "Event types, separated by commas; `trap.*` means a family. All if left out."
 _After = Annotated[int, Query(ge=0, description="Number of the last event already seen.")]
-_Types = Annotated[str | None, Query(description=_TYPES_DOC, max_length=1024)]
+_Types = Annotated[
+    str | None, Query(description=_TYPES_DOC, max_length=1024, json_schema_extra={"pattern": TYPES_PATTERN})
+]
 
 
 @router.get(f"{session_path}/events", response_model=answers.EventPage, **describe(example=examples.EVENT_PAGE))

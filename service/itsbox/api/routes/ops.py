@@ -11,9 +11,9 @@ from itsbox.api import answers, examples
 from itsbox.api.body import BODY, PACKED, check_ops, content_type, read_json
 from itsbox.api.describe import describe
 from itsbox.api.frames import decode_frame, encode_answer
+from itsbox.api.op_bodies import Batch, DriverArguments
 from itsbox.api.optable import OP_ROUTES, OpRoute
 from itsbox.api.render import json_response, op_bytes, run_json
-from itsbox.api.requests import Batch, DriverArguments
 from itsbox.api.routes.common import ServiceDep, SessionDep, session_path
 from itsbox.host.calls import CALLS
 from itsbox.host.errors import DriverCallError
@@ -72,7 +72,7 @@ async def drive(
     request: Request,
     service: ServiceDep,
     session: SessionDep,
-    call: Annotated[str, Path(description=f"One of {', '.join(CALLS)}.", max_length=64)],
+    call: Annotated[str, Path(description="What to do.", max_length=64, json_schema_extra={"enum": [*CALLS]})],
 ) -> Response:
     """The built-in host driver is asked to do something. The body is the object of the call's arguments itself."""
     op = Drive(call, read_json(request, DriverArguments, optional=True).root)

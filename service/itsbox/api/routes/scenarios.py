@@ -58,7 +58,10 @@ async def get_matrix(
 async def run_scenario(
     request: Request,
     service: ServiceDep,
-    name: Annotated[str, Path(description="A name from `GET /v1/scenarios`.", max_length=64)],
+    name: Annotated[
+        str,
+        Path(description="A name from `GET /v1/scenarios`.", max_length=64, json_schema_extra={"enum": [*SCENARIOS]}),
+    ],
 ) -> Response:
     """Play a scenario to its end and say whether isolation held."""
     asked = read_json(request, RunScenario, optional=True)

@@ -10,8 +10,9 @@ from itsbox.api import examples
 from itsbox.api.answers import SessionInfo, SessionList
 from itsbox.api.body import read_json
 from itsbox.api.describe import describe, link
+from itsbox.api.problems import InvalidRequest, field_error
 from itsbox.api.render import json_response, session_json
-from itsbox.api.requests import CreateSession, HardeningChoice, PatchSession
+from itsbox.api.requests import KEY_MAX, VALUE_MAX, CreateSession, HardeningChoice, PatchSession
 from itsbox.api.routes.common import ServiceDep, SessionDep, SessionId, session_path
 from itsbox.machine import ConfigError, MachineConfig
 from itsbox.sessions.errors import InvalidField
@@ -88,6 +89,9 @@ async def list_sessions(
         for name, value in request.query_params.multi_items()
         if name.startswith("metadata.")
     }
+    for key, value in wanted.items():
+        if not 1 <= len(key) <= KEY_MAX or len(value) > VALUE_MAX:
+            raise InvalidRequest([field_error((f"metadata.{key}",), "no session can have such metadata")])
     found, following = service.sessions.page(cursor, limit, state, wanted)
     return json_response({"sessions": [session_json(session) for session in found], "next": following})
 

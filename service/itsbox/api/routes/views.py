@@ -19,7 +19,7 @@ router = APIRouter(tags=["looking"])
 
 _PHYSICAL_MAX: Final = 64 * 1024
 #: Pages are answered run-length encoded, so a range may be all of RAM and the devices below it.
-_PAGES_MAX: Final = 1 << 34
+_PAGES_MAX: Final = (1 << 36) - 1
 _VIEWS: Final = ("host", "hw", "diff")
 
 _Addr = Annotated[int, InQuery(0, U64_MAX), Query(description="Physical address, decimal or 0x...")]
@@ -50,7 +50,12 @@ async def get_table(
     session: SessionDep,
     kind: Literal["device", "collection", "vpe"],
     view: Annotated[
-        str, Query(description="One or more of host, hw and diff, separated by commas.", pattern="^[a-z,]{1,16}$")
+        str,
+        Query(
+            description="One or more of host, hw and diff, separated by commas.",
+            max_length=64,
+            json_schema_extra={"pattern": "^(host|hw|diff)(,(host|hw|diff))*$"},
+        ),
     ] = "hw",
 ) -> Response:
     """Level 1 and level 2 of a table: as the host sees it, as hardware reads it, or where they differ.
