@@ -113,13 +113,13 @@ class Stage:
 
     def map_vpe(self, vpe_id: int, vpt: int) -> None:
         """The ITS carries a VMAPP out."""
-        self.its(
-            Why.VTE, L2, write=True, command=VMAPP(vpe_id=vpe_id, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt)
-        )
+        self.its(Why.VTE, L2, write=True, command=VMAPP(vpe_id=vpe_id, rd_base=0, valid=1, vpt_size=15, vpt_addr=vpt))
 
     # ---------------------------------------------------------------- registers
 
-    def node(self, *, enabled: bool = True, queue: int = QUEUE, table: int = L1, indirect: int = 1, size: int = 0) -> None:
+    def node(
+        self, *, enabled: bool = True, queue: int = QUEUE, table: int = L1, indirect: int = 1, size: int = 0
+    ) -> None:
         """Registers of the ITS: a queue of 64 KB and a device table with pages of 64 KB."""
         cbaser = GITS_CBASER.decode(0).replace(valid=1, physical_address=queue, size=15)
         baser = GITS_BASER.decode(0x0107_0000_0000_0200).replace(

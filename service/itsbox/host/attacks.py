@@ -90,12 +90,12 @@ class Box(Protocol):
 
     interconnect: Interconnect
     ownership: Ownership
-    driver: Driven
     violations: list[Any]
+    map: MemoryMap
 
     @property
-    def map(self) -> MemoryMap:
-        """Where things are."""
+    def driver(self) -> Driven:
+        """The built-in driver."""
 
     @property
     def phase(self) -> str:

@@ -46,7 +46,7 @@ class AbstractIts:
 
     host_queue, host_bytes: the queue that the host writes; consumed: how far it was looked at; devices: DeviceID ->
     (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr or 0); level_2: (table type, level-1 index) of the
-    entries that hardware has.
+    entries that hardware has; waiting: hardware has been given commands that it has not carried out.
     """
 
     host_queue: int
@@ -55,6 +55,7 @@ class AbstractIts:
     devices: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     vpes: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
     level_2: frozenset[tuple[int, int]] = frozenset()
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def as_tree(value: Any) -> Any:
             "consumed": value.consumed,
             "devices": {hex(ident): f"{addr:#x} size {size}" for ident, (addr, size) in value.devices.items()},
             "vpes": {hex(ident): f"{vpt:#x} size {size} {conf:#x}" for ident, (vpt, size, conf) in value.vpes.items()},
+            "waiting": value.waiting,
             "level 2": {f"type {kind} entry {index}": "valid" for kind, index in value.level_2},
         }
     return value

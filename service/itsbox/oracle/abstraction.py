@@ -201,6 +201,11 @@ class HypervisorRecords:
             GITS_CWRITER.decode(hardware.cwriter).offset,
         )
 
+    def waiting(self) -> bool:
+        """Whether accepted commands wait in a hardware queue."""
+        states = (self._its(node) for node in range(len(self._hyp.el2.bus.its)))
+        return any(state is not None and state.inflight for state in states)
+
     def waited(self) -> Waited | None:
         """Looks at GITS_CREADR in the last trap: at most one for each command of a queue, and one more."""
         worst: Waited | None = None
@@ -276,6 +281,7 @@ class Abstraction:
             devices=dict(state.devices),
             vpes=dict(state.vpes),
             level_2=frozenset((kinds[n], slot) for n, slots in state.present.items() for slot in slots),
+            waiting=bool(state.inflight),
         )
 
 

@@ -154,7 +154,7 @@ def h8(scene: Scene) -> Iterator[Broken]:
 
 def h9(scene: Scene) -> Iterator[Broken]:
     """An op in which everything was refused must leave ownership and registers as they were."""
-    if not scene.deprivileged or not scene.refused or scene.executed:
+    if not scene.deprivileged or not scene.refused or scene.executed or scene.records.waiting():
         return
     for pfn, before in scene.touched.pages.items():
         if scene.view.pages.page(pfn) != before:

@@ -45,6 +45,9 @@ class Records(Protocol):
     def waited(self) -> Waited | None:
         """How long the last trap waited for hardware."""
 
+    def waiting(self) -> bool:
+        """Whether accepted commands wait in a hardware queue: their pages are held although nothing was carried out."""
+
 
 class NoRecords:
     """No hypervisor, or one that keeps no records."""
@@ -68,3 +71,7 @@ class NoRecords:
     def waited(self) -> Waited | None:
         """Unknown."""
         return None
+
+    def waiting(self) -> bool:
+        """No."""
+        return False
