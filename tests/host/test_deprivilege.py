@@ -211,6 +211,15 @@ def test_redistributors_are_handed_over_one_by_one() -> None:
     assert len({args[1] for args in calls}) == 3
 
 
+def test_a_hypervisor_without_redistributor_emulation_is_asked_once() -> None:
+    """The call does not exist: the private state is freed and the other redistributors are not offered."""
+    host = booted(replace(V2, redistributors=True))
+    host.port.hvcs["__pkvm_init_redist_emulation"] = [HvcReturn(NOT_SUPPORTED, 0)]
+    answer = host.call("deprivilege")
+    assert answer["redistributors"] == []
+    assert [name for name, _ in host.port.calls].count("__pkvm_init_redist_emulation") == 1
+
+
 @pytest.mark.parametrize("profile", ["virt-gicv3", "virt-gicv4", "snapdragon"])
 def test_commands_go_to_the_new_queue_afterwards(profile: str) -> None:
     """The next command is stored at the old offset of the new queue."""

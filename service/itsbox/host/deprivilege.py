@@ -152,7 +152,7 @@ def _take_over(kernel: Kernel, allocated: list[tuple[int, int]], its: ItsNode, p
 
 
 def _hand_redistributors_over(kernel: Kernel) -> list[dict[str, Any]]:
-    """Each redistributor in turn; a hypervisor that does not have the call is left alone (Android)."""
+    """Each redistributor in turn (Android); a hypervisor that does not have the call is asked once and left alone."""
     results: list[dict[str, Any]] = []
     pages = kernel.version.private_pages
     order = order_of(pages * PAGE_SIZE)
@@ -166,8 +166,11 @@ def _hand_redistributors_over(kernel: Kernel) -> list[dict[str, Any]]:
         except KernelError as failure:
             result["error"] = failure.errno.name
             continue
-        error = _error(kernel.port.hvc("__pkvm_init_redist_emulation", (row.rd_base, private, pages)))
+        answer = kernel.port.hvc("__pkvm_init_redist_emulation", (row.rd_base, private, pages))
+        error = _error(answer)
         if error is not None:
             free_pages(kernel.state.pages, private, order)
             result["error"] = error.name
+        if answer.x0 != Smccc.SUCCESS:
+            return []
     return results
