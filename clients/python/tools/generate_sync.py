@@ -22,8 +22,11 @@ SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 NAMES = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
     "_async": "_sync",
     "aclose": "close",
+    "anext": "next",
 }
 
 #: Types that lose their second half, on whole lines: an awaitable of something is that thing.

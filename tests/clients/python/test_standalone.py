@@ -34,7 +34,7 @@ with Client() as client, client.sessions.create(hardening="off", start="host") a
         promised = batch.its.int(device_id=1, event_id=0)
     assert promised.result().verdict == "error"
     assert session.restore(snapshot).state_hash == snapshot.state_hash
-    events = [item for item in session.events(types=["command.executed"], idle_timeout=0.3)]
+    events = [item for item in session.events(types=["command.executed"], idle_timeout=3)]
     assert events and all(isinstance(item, Event) for item in events)
 
     async def main() -> int:

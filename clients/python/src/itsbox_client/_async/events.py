@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from itsbox_client import endpoints
@@ -17,7 +18,35 @@ from itsbox_client.wire import loads
 if TYPE_CHECKING:
     from itsbox_client._async.connection import AsyncConnection
 
-__all__ = ["follow", "history"]
+__all__ = ["AsyncEventStream", "follow", "history"]
+
+
+class AsyncEventStream:
+    """An iterator of events and gaps.
+
+    Whoever leaves it before its end closes it, or uses it in a with statement: a connection hangs on it.
+    """
+
+    def __init__(self, items: AsyncGenerator[StreamItem, None]) -> None:
+        self._items = items
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamItem:
+        return await anext(self._items)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; nothing follows."""
+        await self._items.aclose()
 
 
 async def history(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from itsbox_client import endpoints, ops
 from itsbox_client._async.batch import AsyncBatch
 from itsbox_client._async.connection import AsyncConnection
-from itsbox_client._async.events import follow, history
+from itsbox_client._async.events import AsyncEventStream, follow, history
 from itsbox_client._async.its import AsyncIts
 from itsbox_client._async.registers import AsyncGicr, AsyncGits
 from itsbox_client.faces import DriverCalls, Hypercalls
 from itsbox_client.journal import Journal, Program
-from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, StreamItem, Violation
+from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, Violation
 from itsbox_client.ops import Op
 from itsbox_client.problems import ItsboxError
 from itsbox_client.results import (
@@ -238,7 +238,7 @@ class AsyncSession:
         follow_live: bool = True,
         idle_timeout: float | None = None,
         request_timeout: float | None = None,
-    ) -> AsyncGenerator[StreamItem, None]:
+    ) -> AsyncEventStream:
         """The session's events behind number ``after``, of the named ``types``, then the live ones.
 
         Each is given out once, whatever happens to the connection; a ``Gap`` stands where history is gone. Ends when the session
@@ -246,8 +246,8 @@ class AsyncSession:
         """
         position = StreamPosition(after, types)
         if follow_live:
-            return follow(self._connection, self.id, position, idle_timeout, request_timeout)
-        return history(self._connection, self.id, position, request_timeout)
+            return AsyncEventStream(follow(self._connection, self.id, position, idle_timeout, request_timeout))
+        return AsyncEventStream(history(self._connection, self.id, position, request_timeout))
 
     async def service_journal(self, *, request_timeout: float | None = None) -> Program | None:
         """Every op that the session was given by anybody since its start, as JSON objects.

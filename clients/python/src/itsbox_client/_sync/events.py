@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from itsbox_client import endpoints
@@ -18,7 +19,35 @@ from itsbox_client.wire import loads
 if TYPE_CHECKING:
     from itsbox_client._sync.connection import Connection
 
-__all__ = ["follow", "history"]
+__all__ = ["EventStream", "follow", "history"]
+
+
+class EventStream:
+    """An iterator of events and gaps.
+
+    Whoever leaves it before its end closes it, or uses it in a with statement: a connection hangs on it.
+    """
+
+    def __init__(self, items: Generator[StreamItem, None, None]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamItem:
+        return next(self._items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; nothing follows."""
+        self._items.close()
 
 
 def history(

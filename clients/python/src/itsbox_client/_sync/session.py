@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from itsbox_client import endpoints, ops
 from itsbox_client._sync.batch import Batch
 from itsbox_client._sync.connection import Connection
-from itsbox_client._sync.events import follow, history
+from itsbox_client._sync.events import EventStream, follow, history
 from itsbox_client._sync.its import Its
 from itsbox_client._sync.registers import Gicr, Gits
 from itsbox_client.faces import DriverCalls, Hypercalls
 from itsbox_client.journal import Journal, Program
-from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, StreamItem, Violation
+from itsbox_client.models import MemoryMap, Restored, SessionInfo, Snapshot, Violation
 from itsbox_client.ops import Op
 from itsbox_client.problems import ItsboxError
 from itsbox_client.results import (
@@ -233,7 +233,7 @@ class Session:
         follow_live: bool = True,
         idle_timeout: float | None = None,
         request_timeout: float | None = None,
-    ) -> Generator[StreamItem, None, None]:
+    ) -> EventStream:
         """The session's events behind number ``after``, of the named ``types``, then the live ones.
 
         Each is given out once, whatever happens to the connection; a ``Gap`` stands where history is gone. Ends when the session
@@ -241,8 +241,8 @@ class Session:
         """
         position = StreamPosition(after, types)
         if follow_live:
-            return follow(self._connection, self.id, position, idle_timeout, request_timeout)
-        return history(self._connection, self.id, position, request_timeout)
+            return EventStream(follow(self._connection, self.id, position, idle_timeout, request_timeout))
+        return EventStream(history(self._connection, self.id, position, request_timeout))
 
     def service_journal(self, *, request_timeout: float | None = None) -> Program | None:
         """Every op that the session was given by anybody since its start, as JSON objects.
