@@ -35,7 +35,7 @@ class Service:
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of a GET that must succeed."""
-        answer = self.http.get(path, params=query)
+        answer = self.http.get(path, params=query or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -23,15 +23,17 @@ END_S = 10.0
 class ServiceProcess:
     """``itsbox serve --port 0`` for the length of a ``with`` block; ``url`` is its address.
 
-    Raises ServiceError when it does not come up. Its own settings come from this process's environment.
+    ``python`` are other arguments for the interpreter, of something that announces itself as the service does. Raises
+    ServiceError when it does not come up. Its settings come from this process's environment and from ``environment``.
     """
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, *python: str, **environment: str) -> None:
+        self.python = python or ("-m", "itsbox", "serve", "--host", "127.0.0.1", "--port", "0")
         self.environment = {**os.environ, **environment}
         self.url = ""
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "itsbox", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, *self.python]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

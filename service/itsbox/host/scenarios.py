@@ -67,8 +67,8 @@ class Scenario:
 
     title: one line; story: what happens and why; source: where the path is described; kind: a word of ``KINDS``; program: what
     the host does; before: what it does before the switch-over; profile: the machine it needs, unless told otherwise; fields:
-    further session fields; defect: number of the RFC's defect that it shows, if it shows one; hands_over: the switch-over
-    happens before the program (a program that does it itself says False).
+    further session fields; defect: number of the RFC's defect that it shows, if it shows one; claimed: the patch of the RFC
+    that claims to stop it; hands_over: the switch-over happens before the program (a program that does it itself says False).
     """
 
     name: str
@@ -81,6 +81,7 @@ class Scenario:
     profile: str = "virt-gicv3"
     fields: Mapping[str, Any] = field(default_factory=dict)
     defect: int | None = None
+    claimed: int | None = None
     hands_over: bool = True
 
     def session(self, hardening: Any = "strict", profile: str | None = None) -> dict[str, Any]:
@@ -97,6 +98,7 @@ class Scenario:
             "kind": self.kind,
             "needs": {"profile": self.profile, **self.fields},
             "defect": self.defect,
+            "claimed": self.claimed,
         }
 
 
@@ -224,42 +226,42 @@ _ALL: Final = (
         "hang", "The hang of the mail: ITS queue timeout (1056 1024)", _story(attacks_defects.map_three_events),
         _MAIL + "log", "honest", attacks_defects.map_three_events, profile="snapdragon", defect=1,
     ),
-    _attack("A1", "GITS_BASER names a hypervisor page", attacks_tables.baser_to_hyp_page),
-    _attack("A2", "A level-1 entry names a hypervisor page", attacks_tables.level_1_to_hyp_page),
-    _attack("A3", "A device table entry is edited in memory", attacks_tables.forged_dte),
-    _attack("A4", "MAPD names a hypervisor page", attacks_itts.itt_in_hyp_page),
-    _attack("A5", "A translation table longer than what was checked", attacks_itts.itt_too_long),
+    _attack("A1", "GITS_BASER names a hypervisor page", attacks_tables.baser_to_hyp_page, claimed=13),
+    _attack("A2", "A level-1 entry names a hypervisor page", attacks_tables.level_1_to_hyp_page, claimed=7),
+    _attack("A3", "A device table entry is edited in memory", attacks_tables.forged_dte, claimed=7),
+    _attack("A4", "MAPD names a hypervisor page", attacks_itts.itt_in_hyp_page, claimed=8),
+    _attack("A5", "A translation table longer than what was checked", attacks_itts.itt_too_long, claimed=8),
     _attack("A6", "VMAPP names a hypervisor page", attacks_virtual.vpt_in_hyp, profile="virt-gicv4",
-            before=_early_vpe),
-    _attack("A7", "GITS_CBASER names a hypervisor page", attacks_queue.cbaser_to_hyp_page),
+            before=_early_vpe, claimed=9),
+    _attack("A7", "GITS_CBASER names a hypervisor page", attacks_queue.cbaser_to_hyp_page, claimed=12),
     _attack("A8", "GICR_PENDBASER names a hypervisor page", attacks_redistributors.pending_table_in_hyp),
     _attack("A9", "GICR_PROPBASER names a secret page", attacks_redistributors.property_table_in_hyp),
     _attack("A10", "The redistributor's own door to virtual pending tables", attacks_redistributors.vpe_table_forged,
             profile="virt-gicv4"),
     _attack("A11", "MAPC names an address that is no redistributor", attacks_redistributors.message_anywhere,
-            profile="virt-gicv4.1"),
-    _attack("A12", "A page is given away before the ITS has let go of it", attacks_itts.early_release),
-    _attack("A13", "The queue and level 1 change between check and use", attacks_queue.race),
-    _attack("A14", "Old commands run again", attacks_queue.replay),
-    _attack("A15", "Commands behind the wrap, GITS_CWRITER out of range and in halves", attacks_queue.wrap_and_bounds),
-    _attack("A16", "Tables half switched, without waiting for Quiescent", attacks_tables.baser_half_switched),
+            profile="virt-gicv4.1", claimed=10),
+    _attack("A12", "A page is given away before the ITS has let go of it", attacks_itts.early_release, claimed=8),
+    _attack("A13", "The queue and level 1 change between check and use", attacks_queue.race, claimed=6),
+    _attack("A14", "Old commands run again", attacks_queue.replay, claimed=12),
+    _attack("A15", "Commands behind the wrap, GITS_CWRITER out of range and in halves", attacks_queue.wrap_and_bounds, claimed=6),
+    _attack("A16", "Tables half switched, without waiting for Quiescent", attacks_tables.baser_half_switched, claimed=13),
     _attack("A17", "A stalled ITS while the hypervisor waits", attacks_queue.stalled_under_lock, kind="availability",
             fields={"error_policy": "stall"}),
     _attack("A18", "Commands that wait for what does not exist", attacks_queue.permanent_stall, kind="availability",
             profile="virt-gicv4"),
     _attack("forged-dte", "The mail's first attack: a forged device table entry", attacks_tables.forged_dte,
-            source=_MAIL + "section 3"),
+            source=_MAIL + "section 3", claimed=7),
     _attack("forged-vte", "The mail's second attack: a forged vPE table entry, one bit", attacks_virtual.forged_vte,
-            source=_MAIL + "section 3", profile="virt-gicv4", before=_early_vpe),
-    _attack("toctou", "A host store between the hypervisor's reads", attacks_queue.race, source=_A + "A13"),
+            source=_MAIL + "section 3", profile="virt-gicv4", before=_early_vpe, claimed=7),
+    _attack("toctou", "A host store between the hypervisor's reads", attacks_queue.race, source=_A + "A13", claimed=6),
     _attack("forged-level-2", "A level-2 page that is forged before it is handed over", attacks_tables.forged_level_2,
-            source=_A + "A2; gic-its.md 3.2"),
+            source=_A + "A2; gic-its.md 3.2", claimed=8),
     _attack("own-tables", "A translation table over the ITS's own queue and tables", attacks_itts.itt_over_own_tables,
-            source="gic-its.md 10.3, H14"),
+            source="gic-its.md 10.3, H14", claimed=8),
     _attack("preswitch-itt", "A device mapped before the switch-over", attacks_itts.preswitch_itt, before=_early_device,
             source="gic-its.md 10.4, step 5"),
     _attack("unshared-itt", "A translation table is unshared and given away", attacks_itts.unshared_itt,
-            source="pkvm-its-series.md 3, P8"),
+            source="pkvm-its-series.md 3, P8", claimed=8),
     _defect(1, "inverted-alignment", "The alignment test the wrong way round", attacks_defects.map_three_events),
     _defect(2, "level-1-index", "Level 1 indexed by the raw id", attacks_defects.new_level_2),
     _defect(3, "base-mask", "Masks that clear nothing: suspend and resume", attacks_defects.suspend_and_resume),
