@@ -7,7 +7,7 @@ from typing import Any, Final
 from itsbox.arch.its_registers import GITS_TYPER
 from itsbox.arch.smccc import Errno
 from itsbox.arch.values import FIRST_LPI
-from itsbox.host.arguments import ANY_CPU, CPU, DEVICE, EVENT, ITS, Arg, Call
+from itsbox.host.arguments import CPU, DEVICE, EVENT, ITS, Arg, Call
 from itsbox.host.device_calls import mapped_event, shown, target_cpu
 from itsbox.host.errors import KernelError
 from itsbox.host.kernel import Kernel
@@ -39,11 +39,12 @@ def _vpe(kernel: Kernel, vpe_id: int) -> Vpe:
 
 
 def _target(kernel: Kernel, cpu: int | None) -> int:
-    """A CPU that every ITS knows. Raises KernelError: EINVAL."""
-    for its in kernel.state.its:
-        cpu = target_cpu(kernel, its, cpu)
+    """A CPU that every ITS knows: the one asked for, or the first (its_vpe_irq_domain_activate). Raises KernelError: EINVAL."""
     if cpu is None:
-        raise KernelError(Errno.EINVAL, "there is no ITS")
+        able = (n for n, row in enumerate(kernel.state.cpus) if row.online and row.lpis_ready)
+        cpu = next(able, 0)
+    for its in kernel.state.its:
+        target_cpu(kernel, its, cpu)
     return cpu
 
 
@@ -147,7 +148,10 @@ _VSGI: Final = Arg("virtual_intid", 0, 15, "the SGI's number")
 VPE_CALLS: Final = (
     Call(
         "map_vpe",
-        (_VPE._replace(doc="the first free one when left out", required=False), ANY_CPU),
+        (
+            _VPE._replace(doc="the first free one when left out", required=False),
+            CPU._replace(doc="the CPU to map it to; the first one when left out", required=False),
+        ),
         "Make a vPE with a pending table and a doorbell: VMAPP, VSYNC, VINVALL, VSYNC on each ITS.",
         _map_vpe,
     ),
