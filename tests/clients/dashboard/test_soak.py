@@ -99,7 +99,6 @@ def test_fifty_thousand_events_leave_the_page_responsive_and_its_heap_bounded(
         longest, heap = one_round(live, page)
         seen.append(longest)
         assert heap < HEAP_LIMIT
-        print(f"longest task {longest:.0f} ms, heap {heap / 2**20:.0f} MB")
         if longest <= LONGEST_TASK_MS:
             return
     pytest.fail(f"in each of {ROUNDS} rounds some task took longer than {LONGEST_TASK_MS} ms: {seen}")

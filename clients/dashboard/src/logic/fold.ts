@@ -47,6 +47,7 @@ export class Fold {
   log: { seq: number; line: string }[] = [];
   /** Numbers that never came, in all. */
   missing = 0;
+  private rejected: { step: number; reason: string } | null = null;
 
   clone(): Fold {
     const copy = new Fold();
@@ -67,7 +68,7 @@ export class Fold {
     this.events += 1;
     this.byType.set(event.type, (this.byType.get(event.type) ?? 0) + 1);
     const refusal = refusalOf(event);
-    if (refusal) addToGroup(this.refusals, refusal.reason, refusal.rule, event);
+    if (refusal && !this.isEcho(event, refusal.reason)) addToGroup(this.refusals, refusal.reason, refusal.rule, event);
     const { data } = event;
     switch (event.type) {
       case "command.executed":
@@ -95,6 +96,12 @@ export class Fold {
       default:
         return;
     }
+  }
+
+  /** The write to CWRITER that carried a refused command is refused for the same reason: one refusal, told twice. */
+  private isEcho(event: SessionEvent, reason: string): boolean {
+    if (event.type === "command.rejected") this.rejected = { step: event.step, reason };
+    return event.type === "trap.mmio" && this.rejected?.step === event.step && this.rejected.reason === reason;
   }
 
   private slot(event: SessionEvent, verdict: SlotVerdict, why: string | null): void {

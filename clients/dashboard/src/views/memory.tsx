@@ -24,8 +24,11 @@ export function MemoryView({ model }: { model: SessionModel }) {
   const [focus, setFocus] = useState<bigint | null>(null);
   const overview = gridOver(base, Number(bytes / PAGE), 64, CELLS);
   const guest = parseHex(map?.guest);
-  // The detail starts where there is something to protect.
-  const centre = focus ?? (guest === null ? base : guest + 0x8_0000n);
+  // The detail starts where ownership changed last when the view was opened, else where there is something to protect.
+  const latest = model.fold().transitions.at(-1)?.addr;
+  const opened = useRef<bigint | null>(null);
+  opened.current ??= latest ?? null;
+  const centre = focus ?? opened.current ?? (guest === null ? base : guest + 0x8_0000n);
   const start = align(centre, base, bytes);
   const detail: Grid = { base: start, pagesPerCell: 1, columns: 32, rows: 32, cells: Math.min(CELLS, Number(bytes / PAGE) || 1) };
   return (

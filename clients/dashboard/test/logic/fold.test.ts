@@ -32,6 +32,14 @@ describe("Fold", () => {
     expect(fold.slots.get(4)).toMatchObject({ verdict: "refused", why: "itt_not_host_owned" });
   });
 
+  it("counts a refused command once, although the write that carried it is refused, too", () => {
+    const fold = new Fold();
+    fold.add({ seq: 1, step: 9, type: "command.rejected", data: { slot: 3, reason: "itt_not_host_owned", rule: "MAPD" } });
+    fold.add({ seq: 2, step: 9, type: "trap.mmio", data: { register: "GITS_CWRITER", action: "refused", reason: "itt_not_host_owned" } });
+    fold.add({ seq: 3, step: 10, type: "trap.mmio", data: { register: "GITS_CWRITER", action: "refused", reason: "itt_not_host_owned" } });
+    expect(fold.refusals.get("itt_not_host_owned")?.count).toBe(2);
+  });
+
   it("bounds samples and the number of groups, but not the counts", () => {
     const fold = new Fold();
     for (let index = 0; index < GROUPS_KEPT + 100; index += 1) {
