@@ -54,7 +54,8 @@ def _refused(outcome: Refused) -> dict[str, Any]:
 
 def _hvc(outcome: HvcReturn) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "outcome": "ok" if outcome.reason is None else "refused",
+        # NOT_SUPPORTED is an SMCCC code like another, what a caller of an unknown function gets; an errno is a refusal.
+        "outcome": "ok" if outcome.errno is None else "refused",
         "x0": hex(outcome.x0),
         "x1": hex(outcome.x1),
         "errno": outcome.errno,
