@@ -40,6 +40,16 @@ def test_a_misaligned_access_arrives_in_aligned_pieces() -> None:
     assert machine().apply(MmioRead(0x807_FFFC, 8)) == Value(0x8000_0000 << 32)
 
 
+def test_every_its_and_its_sgi_frame_has_a_place_of_its_own() -> None:
+    """GICv4.1 has a virtual SGI frame; a second ITS lies above the redistributors of the largest machine."""
+    frames = {window.name: (window.base, window.end) for window in machine(profile="virt-gicv4.1", cpus=64).bus.windows}
+    dual = {window.name: window.base for window in machine(profile="virt-gicv4-dual-its", cpus=64).bus.windows}
+
+    assert frames["its.sgi"] == (0x807_0000, 0x808_0000)
+    assert (dual["its"], dual["its1"], dual["its1.translation"]) == (0x808_0000, 0x910_0000, 0x911_0000)
+    assert "its1.sgi" not in dual
+
+
 def test_ram_answers_mmio_accesses_too() -> None:
     """An MMIO access of any size to RAM is a plain load or store."""
     bare = machine()
