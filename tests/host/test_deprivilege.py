@@ -211,6 +211,16 @@ def test_redistributors_are_handed_over_one_by_one() -> None:
     assert len({args[1] for args in calls}) == 3
 
 
+def test_redistributors_without_memory_are_not_handed_over() -> None:
+    """No memory for private state: each says ENOMEM, and the hypervisor is not asked."""
+    host = booted(replace(V2, redistributors=True, handover="none"))
+    host.driver._state.cpus[2].rd_base = 0  # a CPU that was never found
+    host.driver._state.pages = [[] for _ in host.driver._state.pages]
+    answer = host.call("deprivilege")
+    assert [row["error"] for row in answer["redistributors"]] == ["ENOMEM"] * 3
+    assert [name for name, _ in host.port.calls] == ["__pkvm_prot_finalize"] * 4
+
+
 def test_a_hypervisor_without_redistributor_emulation_is_asked_once() -> None:
     """The call does not exist: the private state is freed and the other redistributors are not offered."""
     host = booted(replace(V2, redistributors=True))

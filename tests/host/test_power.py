@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CTLR, GITS_CWRITER
+from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CTLR, GITS_CWRITER, GITS_TYPER
+from itsbox.arch.redist_registers import GICR_TYPER
 from itsbox.ops import Ack, Acked, Msi
 from tests.host.machine_port import Host
 
@@ -110,3 +111,25 @@ def test_a_cpu_that_comes_back_takes_events_again(host: Host) -> None:
     host.call("offline", cpu=2)
     assert host.call("online", cpu=2)["online"]
     assert host.call("move_event", device_id=8, event_id=0, cpu=2)["moved"]
+
+
+def test_an_event_that_cannot_go_anywhere_keeps_its_cpu() -> None:
+    """The only other CPU takes no LPIs: the CPU stays online with its event."""
+    host = Host(cpus=2)
+    addr = host.machine.map.gicr + host.machine.map.gicr_stride + GICR_TYPER.OFFSET
+    host.port.reads[addr] = lambda value: GICR_TYPER.decode(value).replace(plpis=0).word()
+    host.call("probe")
+    host.call("map_device", device_id=8, events=1)
+    assert host.call("offline", cpu=0)["error"] == "EINVAL"
+    assert host.call("mask", device_id=8, event_id=0)["timeouts"] == 0
+    assert host.call("online", cpu=0)["error"] == "EINVAL", "it never left"
+
+
+def test_collections_that_the_its_holds_itself_are_mapped_again(host: Host) -> None:
+    """GITS_TYPER.HCC covers the boot CPU's collection: it is lost in suspend, and its MAPC is sent again."""
+    host.call("suspend")
+    host.port.reads[host.machine.map.its + GITS_TYPER.OFFSET] = lambda value: (
+        GITS_TYPER.decode(value).replace(hcc=4).word()
+    )
+    host.call("resume")
+    assert host.names() == ["MAPC", "SYNC", "INVALL", "SYNC"]

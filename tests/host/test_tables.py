@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, TABLE_DEVICES, baser_bytes, baser_page_size
+from itsbox.arch.its_registers import (
+    GITS_BASER,
+    GITS_CBASER,
+    GITS_TYPER,
+    TABLE_DEVICES,
+    baser_bytes,
+    baser_page_size,
+)
 from itsbox.arch.its_tables import L1Entry
 from itsbox.arch.memory_attributes import NON_CACHEABLE, NON_SHAREABLE
 from itsbox.host.tables import table_of
@@ -136,3 +143,37 @@ def test_a_queue_that_is_not_shareable_is_written_again_without_cacheability() -
         GITS_CBASER.decode(value) for kind, addr, _, value in host.port.accesses if (kind, addr) == ("w", cbaser)
     ]
     assert [(each.shareability, each.inner_cache) for each in written] == [(1, 7), (0, 1)]
+
+
+def test_a_flat_table_is_cut_at_256_pages_of_the_its() -> None:
+    """20 DeviceID bits without a second level and with 4 KB pages: 8 MiB wanted, 4 MiB allocated, 1 MiB named."""
+    host = Host()
+    its = host.machine.map.its
+    host.port.reads[its + GITS_TYPER.OFFSET] = lambda value: GITS_TYPER.decode(value).replace(devbits=19).word()
+    host.port.reads[its + BASER0] = lambda value: GITS_BASER.decode(value).replace(indirect=0, page_size=0).word()
+    host.call("probe")
+    lines = host.log()
+    assert f"ITS@{its:#018x}: Devices Table too large, reduce ids 20->19" in lines
+    assert f"ITS@{its:#018x}: Devices too large, reduce ITS pages 1024->256" in lines
+    assert final(host, BASER0).size == 255
+    assert host.call("map_device", device_id=1 << 17, events=1)["error"] == "ENOMEM"
+    assert "error" not in host.call("map_device", device_id=1234, events=1)
+
+
+def test_a_page_size_that_is_none_of_the_three_ends_the_probe() -> None:
+    """Page_Size reads as its reserved value whatever is written."""
+    host = probed(baser0=lambda baser: baser.replace(page_size=3))
+    assert host.call("probe")["error"] == "ENXIO"
+
+
+def test_shareability_that_never_settles_does_not_stick() -> None:
+    """A register that answers another attribute each time is given up after a few attempts."""
+    answers = [1, 2]
+
+    def restless(baser: GITS_BASER) -> GITS_BASER:
+        answers.append(answers.pop(0))
+        return baser.replace(shareability=answers[0] ^ baser.shareability or 3)
+
+    host = probed(baser0=restless)
+    assert host.call("probe")["error"] == "ENXIO"
+    assert any("Devices doesn't stick" in line for line in host.log())
