@@ -74,6 +74,10 @@ class Proxy:
         for pair in pairs:
             pair.reset()
 
+    def redirect(self, port: int) -> None:
+        """From now on connect new clients to another port."""
+        self._target = port
+
     def lose(self, answers: int) -> None:
         """Lose the next answers: what the server says is thrown away, and the connection broken."""
         with self._lock:

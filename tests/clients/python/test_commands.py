@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from itsbox_client import commands as its
 from itsbox_client.commands import COMMANDS, AnyCommand, Command, RawCommand
 

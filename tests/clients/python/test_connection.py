@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from itsbox_client import (
     AsyncClient,
     Client,
@@ -28,7 +29,6 @@ from itsbox_client import (
     Unauthorized,
     ValidationProblem,
 )
-
 from tests.clients.python.fake_service import FakeService, problem
 
 QUICK = RetryPolicy(attempts=4, first_wait=0.0, longest_wait=5.0)

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
 from pytest_itsbox.server import Server
 
 ROOT = Path(__file__).parents[3]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from itsbox_client import (
     AsyncClient,
     Client,
@@ -19,7 +20,6 @@ from itsbox_client import (
     ValidationProblem,
 )
 from pytest_itsbox.server import Server
-
 from tests.clients.python.proxy import Proxy
 
 PAGE = 0x4800_0000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from itsbox_client import commands as its
 from itsbox_client import ops
 from itsbox_client.plan import BatchPlan

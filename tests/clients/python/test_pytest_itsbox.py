@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+
 from pytest_itsbox.server import Server
 
 pytest_plugins = ("pytester",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from itsbox_client import registers as regs
 from itsbox_client.layout import bits
 from itsbox_client.registers import Register

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+
 from itsbox_client.problems import ProtocolError, RequestTimeout, TransportError, problem_from
 from itsbox_client.retry import NO_RETRIES, RetryPolicy, retry_after
 

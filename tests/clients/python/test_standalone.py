@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from pytest_itsbox.server import Server
 
 ROOT = Path(__file__).parents[3]

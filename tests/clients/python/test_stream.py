@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from itsbox_client.models import Event, Gap
 from itsbox_client.stream import StreamPosition
 

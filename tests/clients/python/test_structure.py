@@ -9,8 +9,9 @@ import sys
 import tomllib
 from pathlib import Path
 
-import itsbox_client
 import pytest
+
+import itsbox_client
 from itsbox_client import AsyncClient, AsyncSession, Client, Session
 
 ROOT = Path(__file__).parents[3]
