@@ -95,7 +95,7 @@ def target() -> Iterator[Target]:
         found.http.close()
 
 
-@VALID.parametrize()
+@VALID.parametrize()  # type: ignore[untyped-decorator]
 @BOUNDED
 def test_valid_requests_are_answered_as_documented(case: Any, target: Target) -> None:
     """Requests that fit the document, to a session that exists."""
@@ -106,7 +106,7 @@ def test_valid_requests_are_answered_as_documented(case: Any, target: Target) ->
         target.clear()
 
 
-@INVALID.parametrize()
+@INVALID.parametrize()  # type: ignore[untyped-decorator]
 @BOUNDED
 def test_invalid_requests_are_refused_as_documented(case: Any, target: Target) -> None:
     """Requests that do not fit the document: body, parameters, path, method or content type."""
@@ -137,7 +137,7 @@ def test_links_are_followed_without_surprise(target: Target) -> None:
             """As above."""
             name = case.operation.definition.raw["operationId"]
             more.pop("additional_checks", None)
-            excluded = [positive_data_acceptance] if name in JUDGED_BY_MACHINE else []
+            excluded: list[Any] = [positive_data_acceptance] if name in JUDGED_BY_MACHINE else []
             if name in ("fork_session", "restore_session"):  # 404 may mean the snapshot that the body names
                 excluded.append(ensure_resource_availability)
             case.validate_response(response, excluded_checks=excluded, recorder=self.recorder)

@@ -18,9 +18,9 @@ from starlette.responses import Response
 
 import itsbox
 from itsbox.api import openapi
-from itsbox.api.gate import ANSWERED, Gate, internal_error
+from itsbox.api.gate import ANSWERED, Gate
 from itsbox.api.logs import configure_logs
-from itsbox.api.problems import InvalidRequest, field_error, of_status, problem_response
+from itsbox.api.problems import InvalidRequest, field_error, internal_error, of_status, problem_response
 from itsbox.api.routes import catalogue, events, ops, scenarios, service, sessions, snapshots, views
 from itsbox.api.service import Service
 from itsbox.api.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from itsbox.api.problems import InvalidRequest, Unacceptable, field_error, validation_problem
 from itsbox.host.errors import DriverCallError
@@ -30,11 +30,14 @@ class ClientGone(Exception):
     """The client hung up before its request was complete: there is nobody to answer."""
 
 
-async def receive_body(receive: Receive, declared: str | None, cap: int) -> bytes:
-    """The whole body. Raises ``CapExceeded`` (413), before reading it if its declared length says so."""
+async def receive_body(receive: Receive, declared: bytes | None, cap: int, first: Message | None = None) -> bytes:
+    """The whole body, ``first`` being what was received already.
+
+    Raises ``CapExceeded`` (413), before reading the body if its declared length says so, and ``ClientGone``.
+    """
     if declared is not None and declared.isdigit() and int(declared) > cap:
         raise _too_large(cap, int(declared))
-    message = await receive()
+    message = first or await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):
         parts, total = [body], len(body)

@@ -6,34 +6,24 @@ acceptable Host and Origin, a key if keys are needed, and a complete body of bou
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from time import perf_counter
 from typing import Final
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from itsbox.api import idempotency
 from itsbox.api.body import BODY, ClientGone, receive_body
-from itsbox.api.problems import Unacceptable, problem_response
+from itsbox.api.fastpath import FIRST_MESSAGE
+from itsbox.api.problems import internal_error, problem_response
 from itsbox.api.service import Service
 from itsbox.sessions.errors import SessionError
 
-__all__ = ["ANSWERED", "Gate", "internal_error"]
+__all__ = ["ANSWERED", "Gate"]
 
 #: Set by whoever has logged a failure and answered it.
 ANSWERED: Final = "itsbox.answered"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-
-_log = structlog.get_logger("itsbox.api")
-
-
-def internal_error(error: Exception, method: str, path: str) -> Unacceptable:
-    """Log a defect of ours, once, in one line; what to answer."""
-    incident = secrets.token_hex(8)
-    _log.error("request failed", incident=incident, method=method, path=path, exc_info=error)
-    return Unacceptable("internal-error", "A defect of the service; the incident is in its log.", incident=incident)
 
 
 class Gate:
@@ -46,7 +36,9 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            fast = self.service.fast
+            if fast is None or scope["method"] != "POST" or not await fast.serve(scope, receive, send):
+                await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
@@ -65,23 +57,14 @@ class Gate:
                 status = message["status"]
             await send(message)
 
-        route = ""
         try:
             service.access.check(headers, method, path)
-            body = b""
-            if method in _WITH_BODY:
+            if BODY not in scope:
+                scope[BODY] = b""
                 declared = headers.get(b"content-length")
-                if declared != b"0" and (declared is not None or b"transfer-encoding" in headers):
+                if method in _WITH_BODY and declared != b"0" and (declared or b"transfer-encoding" in headers):
                     cap = service.settings.limits.request_bytes
-                    body = await receive_body(receive, declared, cap)
-                if method == "POST" and service.fast is not None:
-                    fast = await service.fast.answer(path, headers, body)
-                    if fast is not None:
-                        route, status, sent, answer = fast
-                        await send({"type": "http.response.start", "status": status, "headers": sent})
-                        await send({"type": "http.response.body", "body": answer})
-                        return
-            scope[BODY] = body
+                    scope[BODY] = await receive_body(receive, declared, cap, scope.get(FIRST_MESSAGE))
             if method == "POST" and idempotency.HEADER in headers:
                 await service.idempotency.serve(self.app, scope, receive, watched)
             else:
@@ -96,7 +79,7 @@ class Gate:
                 if not status:
                     await problem_response(problem, path)(scope, receive, watched)
         finally:
-            service.metrics.count(method, route or _route(scope), status, perf_counter() - started)
+            service.metrics.count(method, _route(scope), status, perf_counter() - started)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]

@@ -7,10 +7,12 @@ with its ``location`` (``ops.400.size``), the ``op`` index and the ``field``.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
+import structlog
 from pydantic import ValidationError
 from starlette.responses import Response
 
@@ -22,6 +24,7 @@ __all__ = [
     "InvalidRequest",
     "ProblemKind",
     "Unacceptable",
+    "internal_error",
     "problem_bytes",
     "problem_response",
     "validation_problem",
@@ -29,6 +32,8 @@ __all__ = [
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:itsbox:problem:"
+_log = structlog.get_logger("itsbox.api")
+
 #: Errors listed in one validation problem; a batch can hold thousands.
 _ERRORS_SHOWN: Final = 20
 _RETRY_AFTER_S: Final = 5
@@ -214,6 +219,13 @@ def problem_response(error: SessionError, instance: str, headers: Mapping[str, s
         {**problem_headers(error), **(headers or {})},
         MEDIA_TYPE,
     )
+
+
+def internal_error(error: Exception, method: str, path: str) -> Unacceptable:
+    """Log a defect of ours, once, in one line; what to answer."""
+    incident = secrets.token_hex(8)
+    _log.error("request failed", incident=incident, method=method, path=path, exc_info=error)
+    return Unacceptable("internal-error", "A defect of the service; the incident is in its log.", incident=incident)
 
 
 def of_status(status: int, detail: str) -> SessionError:

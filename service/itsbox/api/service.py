@@ -28,9 +28,9 @@ class Service:
         self.settings = settings
         self.sessions = sessions or SessionHost(settings.limits)
         self.access = Access(settings)
-        self.fast = FastPath(self.sessions) if settings.fast_path else None
         self.idempotency = IdempotencyStore(settings.limits)
         self.metrics = Metrics(self.sessions)
+        self.fast = FastPath(self.sessions, self.access, self.metrics) if settings.fast_path else None
         self.batch = batch_adapter(settings.limits.ops_per_request)
         self.scenarios = ScenarioStage(self.sessions)
         self.sweeper: asyncio.Task[None] | None = None

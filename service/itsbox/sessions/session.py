@@ -17,7 +17,7 @@ import structlog
 from itsbox import events
 from itsbox.events import Event, EventType
 from itsbox.machine import Machine, Snapshot
-from itsbox.ops import Aborted, Done, HvcReturn, Op, Outcome, Panicked, Refused
+from itsbox.ops import Aborted, Done, Fill, HvcReturn, Op, Outcome, Panicked, Refused, Store
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.budget import MemoryBudget
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
@@ -42,6 +42,7 @@ Result: TypeAlias = tuple[Outcome, Sequence[Violation]]
 Part: TypeAlias = tuple[str | None, Sequence[Op]]
 
 _RESTORED: Final[Result] = (Done(), ())
+_NO_STOPS: Final[frozenset[str]] = frozenset()
 
 _log = structlog.get_logger("itsbox.sessions")
 
@@ -193,9 +194,24 @@ class Session:
         return await self.run_parts(((None, ops),), stops)
 
     async def run_one(self, op: Op) -> tuple[Outcome, Sequence[Violation], int, int]:
-        """Execute one op: its outcome and violations, then ``seq`` and ``step``. Raises as ``run``."""
-        results, seq, step = await self.run((op,))
-        return (*results[0], seq, step)
+        """Execute one op: its outcome and violations, then ``seq`` and ``step``. Raises as ``run``.
+
+        A batch of one, without the bookkeeping of slices and parts: most requests are this.
+        """
+        async with self.lock:
+            if self.ended or self.crash:
+                self.require_running()
+            ops = (op,)
+            if self.budget.left < 0 or isinstance(op, Store | Fill):
+                await self._check_memory(ops)
+            results: list[Result] = []
+            self._turn = SLICE
+            try:
+                self._slice(ops, 0, results, _NO_STOPS)
+            finally:
+                await self._engine.journal.append(self.id, ops)
+            outcome, found = results[0]
+            return outcome, found, self.ring.head, self.machine.log.step
 
     async def record(self, ops: Sequence[Op]) -> None:
         """Note ops that the machine had executed before it was this session's, so that the journal leads to its state."""
