@@ -48,7 +48,7 @@ class Box:
     ``page(n)`` is the n-th of many untouched pages of host memory, 64 KB apart.
     """
 
-    def __init__(self, preset: str = "strict", *, session: dict[str, Any] | None = None, **knobs: str) -> None:
+    def __init__(self, preset: str = "strict", *, session: Any = None, **knobs: str) -> None:
         fields: dict[str, Any] = {"start": "deprivileged", "oracle": "off", **(session or {})}
         self.machine = Machine.fork(_started(preset, tuple(knobs.items()), tuple(fields.items())))
         self.map = self.machine.map
