@@ -101,7 +101,7 @@ def _shot(host: HostileHost, addr: int, data: bytes) -> Any:
 def _race_level_1(host: HostileHost, nth: int) -> None:
     """The same with a level-1 entry: a page of the host's to be looked at, one of the hypervisor's to be used."""
     per_page = host.per_page(TABLE_DEVICES)
-    device_id = (16 + nth) * per_page + 1
+    device_id = nth * per_page + 1
     slot = host.l1_slot(TABLE_DEVICES, device_id)
     if slot is None:
         return

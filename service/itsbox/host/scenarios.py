@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from itsbox.arch.values import PAGE_SIZE, SIZE_64K
 from itsbox.host import (
     attacks_defects,
+    attacks_historic,
     attacks_honest,
     attacks_itts,
     attacks_queue,
@@ -293,6 +294,10 @@ _ALL: Final = (
             kind="availability"),
     _defect(22, "level-2-unchecked", "A new level-2 page is not looked at", attacks_tables.level_1_to_hyp_page,
             kind="attack"),
+    _attack("zephyr-queue-size", "A queue programmed one page too long", attacks_historic.queue_one_page_too_long,
+            source="Zephyr, one public revision", claimed=12),
+    _attack("zephyr-itt-size", "A translation table shorter than its Size", attacks_historic.itt_rounded_down,
+            source="Zephyr, pull request 117277", claimed=8),
 )  # fmt: skip
 
 SCENARIOS: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}

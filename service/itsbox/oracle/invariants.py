@@ -52,7 +52,11 @@ class Broken(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What an invariant may look at: the oracle's memory, the machine, the hypervisor's records, the op and its outcome."""
+    """What an invariant may look at: the oracle's memory, the machine, the hypervisor's records, the op and its outcome.
+
+    refused, executed: commands (or accesses) of the op; half: it writes half of a 64-bit register; queue_before, queue: the
+    host's queue before and after it.
+    """
 
     world: World
     view: View
@@ -64,6 +68,7 @@ class Scene(NamedTuple):
     outcome: Outcome
     refused: int
     executed: int
+    half: bool
     queue_before: HostQueue | None
     queue: HostQueue | None
 
@@ -206,18 +211,14 @@ def _may_stay(scene: Scene, key: tuple[str, int, int]) -> bool:
 
 def h4(scene: Scene) -> Iterator[Broken]:
     """Address, size and shape of the hardware's queue and tables are those of the switch-over."""
-    if scene.deprivileged and not _is_half_write(scene):
+    if scene.deprivileged and not scene.half:
         yield from _moved(scene, H4)
 
 
 def h15(scene: Scene) -> Iterator[Broken]:
     """The same after a write to half of a register."""
-    if scene.deprivileged and _is_half_write(scene):
+    if scene.deprivileged and scene.half:
         yield from _moved(scene, H15)
-
-
-def _is_half_write(scene: Scene) -> bool:
-    return getattr(scene.op, "size", 8) == 4
 
 
 def _moved(scene: Scene, rule: Rule) -> Iterator[Broken]:

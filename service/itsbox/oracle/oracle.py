@@ -14,6 +14,7 @@ from itsbox.arch.its_registers import register_at
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
 from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.arch.redist_registers import register_at as gicr_register_at
+from itsbox.arch.register_map import Place as RegisterPlace
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import (
@@ -170,6 +171,7 @@ class Oracle:
             outcome=outcome,
             refused=refused,
             executed=executed,
+            half=self._is_half_write(op),
             queue_before=self._queue_before,
             queue=self._queue,
         )
@@ -307,16 +309,25 @@ class Oracle:
             return f"driver {op.call}"
         return type(op).__name__.lower()
 
-    def _register(self, addr: int) -> str:
-        """The name of the register at an address; elements of an array share one."""
+    def _place(self, addr: int) -> RegisterPlace | None:
+        """The register of an ITS or a redistributor at an address."""
         where = self.map
         if where.its <= addr < where.its + _ITS_FRAMES and addr < where.gicr:
-            place = register_at(addr - where.its)
-        elif addr >= where.gicr and addr < where.ram:
-            place = gicr_register_at((addr - where.gicr) % where.gicr_stride)
-        else:
-            return "memory" if addr >= where.ram else "mmio"
-        return "reserved" if place is None else place.register.NAME
+            return register_at(addr - where.its)
+        if where.gicr <= addr < where.ram:
+            return gicr_register_at((addr - where.gicr) % where.gicr_stride)
+        return None
+
+    def _is_half_write(self, op: Op) -> bool:
+        place = self._place(op.addr) if isinstance(op, MmioWrite) and op.size < 8 else None
+        return place is not None and place.register.WIDTH == 64
+
+    def _register(self, addr: int) -> str:
+        """The name of the register at an address; elements of an array share one."""
+        place = self._place(addr)
+        if place is not None:
+            return place.register.NAME
+        return "memory" if addr >= self.map.ram else "reserved"
 
     # ---------------------------------------------------------------- snapshots
 
