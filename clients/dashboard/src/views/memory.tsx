@@ -155,7 +155,7 @@ function PageTip({ model, runs, addr, pages }: { model: SessionModel; runs: Page
     <div class="tip pagetip" aria-live="polite">
       <div>
         {toHex(addr)}
-        {pages > 1 ? ` and ${pages - 1} pages after it, the first:` : ":"} {run ? `${run.owner}, ${run.state || "–"}${run.pins ? `, ${run.pins} pins` : ""}${run.use ? `, ${run.use}` : ""}` : "not RAM"}
+        {pages > 1 ? ` and ${pages - 1} pages after it, the first:` : ":"} {run ? `${run.owner}, ${run.state || "–"}${run.pins ? `, ${run.pins} ${run.pins === 1 ? "pin" : "pins"}` : ""}${run.use ? `, ${run.use}` : ""}` : "not RAM"}
       </div>
       {changes.length === 0 ? (
         <div>no change was seen</div>

@@ -67,6 +67,7 @@ export function SessionPage({ id, view, at }: { id: string; view: View; at: numb
 
 function Head({ model }: { model: SessionModel }) {
   const info = model.info.value;
+  const past = model.past.value;
   return (
     <div class="head">
       <h1 class="mono">{clip(model.id, 32)}</h1>
@@ -77,9 +78,9 @@ function Head({ model }: { model: SessionModel }) {
         <Fact name="hardening" value={info?.hardening.preset} />
         <Fact name="phase" value={info?.phase} />
         <Fact name="state" value={info?.state} />
-        <Fact name="step" value={info?.step.toLocaleString("en")} wide />
+        <Fact name="step" value={past.state === "ready" ? `${past.step} of ${info?.step ?? "?"}` : info?.step.toLocaleString("en")} wide />
         <Fact name="epoch" value={info?.epoch} wide />
-        <Fact name="hash" value={info?.state_hash?.slice(0, 12)} wide />
+        <Fact name={past.state === "live" ? "hash" : "hash now"} value={info?.state_hash?.slice(0, 12)} wide />
         <Fact name="ends in" value={info?.expires_at ? until(Date.parse(info.expires_at) - Date.now()) : undefined} wide />
       </dl>
       <Trouble model={model} />
@@ -141,7 +142,11 @@ function Trouble({ model }: { model: SessionModel }) {
           Rebuilding the machine of that moment{past.total > 0 ? `: ${past.done.toLocaleString("en")} of ${past.total.toLocaleString("en")} steps` : "…"}
         </Note>
       )}
-      {past.state === "ready" && <Note tone="past">Shown as it was: a second machine was given the same ops up to step {past.step.toLocaleString("en")}.</Note>}
+      {past.state === "ready" && (
+        <Note tone="past">
+          Shown as it was after the op of that event: a second machine was given the same ops up to step {past.step.toLocaleString("en")}.
+        </Note>
+      )}
       {past.state === "unavailable" && <Note tone="past">Events, refusals and violations are those of that moment. Queues, pages, registers and tables cannot be: {past.why}.</Note>}
     </>
   );

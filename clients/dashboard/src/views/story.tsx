@@ -161,47 +161,77 @@ function Log({ lines }: { lines: string[] }) {
 type Bag = Record<string, unknown>;
 const isBag = (value: unknown): value is Bag => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** GET .../diagnosis: what was refused, the pointers on both sides, the bytes that wait, each hypothesis judged. */
 function Diagnosis({ value }: { value: Bag }) {
-  const { hypotheses, ...facts } = value;
-  const rows: Bag[] = Array.isArray(hypotheses) ? hypotheses.filter(isBag) : Object.entries(isBag(hypotheses) ? hypotheses : {}).map(([name, row]) => ({ name, ...(isBag(row) ? row : { verdict: row }) }));
+  const { hypotheses, last_refused: refused, host, hw, at_creadr: bytes, ...facts } = value;
+  const rows = Array.isArray(hypotheses) ? hypotheses.filter(isBag) : [];
+  const sides = [isBag(host) ? host : {}, isBag(hw) ? hw : {}] as const;
+  const pointers = [...new Set(sides.flatMap((side) => Object.keys(side)))];
   return (
     <>
-      <dl class="kv">
-        {Object.entries(facts).flatMap(([name, item]) =>
-          isBag(item)
-            ? Object.entries(item).map(([inner, each]) => <Fact key={`${name}.${inner}`} name={`${name} ${inner}`} value={each} />)
-            : [<Fact key={name} name={name} value={item} />],
-        )}
-      </dl>
-      {rows.length > 0 && (
-        <div class="scroll" role="group" aria-label="Hypotheses" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th>hypothesis</th>
-                <th>verdict</th>
-                <th>because</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((row, index) => {
-                const verdict = shown(row.verdict ?? row.judgement ?? row.holds);
-                return (
-                  <tr key={index}>
-                    <th scope="row">
-                      <b class="mono">{shown(row.name ?? row.id)}</b> {row.title || row.sentence || row.hypothesis ? shown(row.title ?? row.sentence ?? row.hypothesis) : ""}
-                    </th>
-                    <td>
-                      <Chip tone={/^(confirmed|best|fits|true|holds|supported|consistent)/i.test(verdict) ? "bad" : /contradict|false|excluded|refuted/i.test(verdict) ? "" : "warn"}>{verdict}</Chip>
-                    </td>
-                    <td>{shown(row.because ?? row.evidence ?? row.why ?? row.reason ?? "")}</td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
-        </div>
+      {isBag(refused) && (
+        <p>
+          Refused: <b class="mono">{shown(refused.name)}</b> in slot {shown(refused.slot)}, <Chip tone="bad">{shown(refused.reason)}</Chip>{" "}
+          <span class="mono">-{shown(refused.errno)}</span>. {shown(refused.sentence)}
+        </p>
       )}
+      <div class="scroll" role="group" aria-label="Pointers" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th>pointer</th>
+              <th class="num">host</th>
+              <th class="num">hardware</th>
+            </tr>
+          </thead>
+          <tbody>
+            {pointers.map((name) => (
+              <tr key={name}>
+                <th scope="row">{name.replaceAll("_", " ")}</th>
+                {sides.map((side, index) => (
+                  <td key={index} class="num">
+                    {name in side ? shown(side[name]) : ""}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <dl class="kv">
+        {Object.entries(isBag(bytes) ? bytes : {}).map(([name, item]) => (
+          <Fact key={name} name={name === "offset" ? "read offset" : `bytes there: ${name}`} value={item} />
+        ))}
+        {Object.entries(facts)
+          .filter(([, item]) => !(Array.isArray(item) && item.length === 0))
+          .map(([name, item]) => (
+            <Fact key={name} name={name} value={item} />
+          ))}
+      </dl>
+      <div class="scroll" role="group" aria-label="Hypotheses" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th>hypothesis</th>
+              <th>verdict</th>
+              <th>what the machine shows</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={shown(row.hypothesis)}>
+                <th scope="row">
+                  <b class="mono">{shown(row.hypothesis)}</b> {shown(row.says)}
+                </th>
+                <td>
+                  <Chip tone={row.verdict === "confirmed" ? "bad" : row.verdict === "contradicted" ? "" : "warn"}>{shown(row.verdict)}</Chip>
+                </td>
+                <td>{shown(row.evidence)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </>
   );
 }
