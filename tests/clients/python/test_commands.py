@@ -76,7 +76,7 @@ VECTORS: list[tuple[AnyCommand, str]] = [
         "0000000000000022 0000000500000000 8000000000030000 0000000000002328",
     ),
     (
-        its.VSGI(vpe_id=5, vintid=4, enable=True, group=True, priority=0xA0),
+        its.VSGI(vpe_id=5, virtual_intid=4, enable=True, group=True, priority=0xA0),
         "0000000400a00523 0000000500000000 0000000000000000 0000000000000000",
     ),
     (its.VSYNC(vpe_id=5), "0000000000000025 0000000500000000 0000000000000000 0000000000000000"),

@@ -9,7 +9,7 @@ import pytest
 from itsbox_client import Client, QueueError, Session, UnexpectedOutcome
 from itsbox_client import commands as its
 from itsbox_client.commands import COMMANDS, AnyCommand
-from itsbox_client.registers import GICR_CTLR, GITS_BASER, GITS_CBASER, GITS_CTLR, GITS_CWRITER
+from itsbox_client.registers import GICR_CTLR, GITS_BASER, GITS_CBASER, GITS_CTLR, GITS_CWRITER, table_address
 
 ITT = 0x4800_0000
 VPT = 0x4900_0000
@@ -89,7 +89,7 @@ PROGRAM: list[AnyCommand] = [
     its.VMOVP(vpe_id=3, rd_base=1),
     its.VSYNC(vpe_id=3),
     its.VINVALL(vpe_id=3),
-    its.VSGI(vpe_id=3, vintid=4, enable=True),
+    its.VSGI(vpe_id=3, virtual_intid=4, enable=True),
     its.INVDB(vpe_id=3),
     its.DISCARD(device_id=9, event_id=1),
 ]
@@ -127,6 +127,45 @@ def test_the_tables_follow_the_commands(bare: Session) -> None:
         3: {"rd": 1, "vptsize": 15, "vpt": VPT},
         4: {"rd": 0, "vptsize": 15, "vpt": VPT + 0x1_0000},
     }
+
+
+def test_gicv4_1_carries_its_own_commands_out(client: Client) -> None:
+    """On a GICv4.1 machine VMAPP with its configuration table, VSGI and INVDB are executed."""
+    with client.sessions.create(profile="virt-gicv4.1", hardening="off", start="host") as session:
+        vconf, table = 0x4A00_0000, session.gits.baser(2)
+        if table.indirect:
+            session.store(table_address(table), (0x4B00_0000 | 1 << 63).to_bytes(8, "little"))
+        results = session.its.submit(
+            its.VMAPP(vpe_id=3, vpt_addr=VPT, vpt_size=15, vconf_addr=vconf, alloc=True, default_doorbell=1023),
+            its.VSGI(vpe_id=3, virtual_intid=4, enable=True, group=True, priority=0xA0),
+            its.INVDB(vpe_id=3),
+            its.VMOVP(vpe_id=3, rd_base=2, db=True, default_doorbell=1023),
+            its.VSYNC(vpe_id=3),
+        )
+
+        assert [(result.verdict, result.error) for result in results] == [("executed", None)] * 5
+        assert session.state()["vpes"][3] == {"rd": 2, "vptsize": 15, "vpt": VPT}
+
+
+@pytest.mark.parametrize("profile", ["virt-gicv3", "snapdragon"])
+@pytest.mark.parametrize("preset", ["off", "forward", "v2", "android-6.12", "strict"])
+def test_commands_work_under_every_preset_that_works(client: Client, preset: str, profile: str) -> None:
+    """Whichever queue the host has after the switch-over, and whether or not it must be cleaned, the client finds it."""
+    with client.sessions.create(profile=profile, hardening=preset, start="deprivileged") as session:
+        assert session.its.mapd(device_id=5, size=4, itt_addr=ITT).executed
+        assert session.its.mapti(device_id=5, event_id=0, intid=8192, icid=1).executed
+        assert session.state()["events"][5] == {0: {"intid": 8192, "icid": 1}}
+
+
+def test_a_wedged_queue_leaves_later_commands_pending(client: Client) -> None:
+    """Under rfc-v1 a refused command stays at the head: what comes after it is looked at by nobody, and is not lost."""
+    with client.sessions.create(hardening="rfc-v1", start="deprivileged") as session:
+        first = session.its.mapd(device_id=5, size=4, itt_addr=ITT)
+        second = session.its.mapti(device_id=5, event_id=0, intid=8192, icid=1)
+
+        assert (first.verdict, first.reason) == ("refused", "itt_page_aligned")
+        assert (second.verdict, second.slot) == ("pending", first.slot + 1)
+        assert session.diagnosis()["stuck"] is True
 
 
 def test_methods_and_values_say_the_same(bare: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,12 @@ from itsbox_client import (
     SessionNotFound,
     SnapshotNotFound,
     ValidationProblem,
+    registers,
 )
 from itsbox_client.commands import COMMANDS
 from itsbox_client.faces import Hypercalls
+from itsbox_client.layout import Bits
+from itsbox_client.registers import Register
 from pytest_itsbox.server import Server
 
 PAGE = 0x4800_0000
@@ -217,13 +221,38 @@ def test_the_service_describes_itself(client: Client) -> None:
     assert "virt-gicv3" in str(client.profiles())
 
 
-def test_the_clients_commands_are_the_services(client: Client) -> None:
-    """Each command of the client is declared by the service with the same opcode, and none is missing."""
-    declared = {row["name"]: row for row in client.arch()["commands"]}
+def _fields(row: dict[str, Any]) -> dict[str, Bits]:
+    return {field["name"]: Bits(field["word"], field["hi"], field["lo"], field["shift"]) for field in row["fields"]}
 
-    assert {kind.__name__ for kind in COMMANDS.values()} == set(declared)
-    for kind in COMMANDS.values():
-        assert int(declared[kind.__name__]["opcode"], 16) == kind.OPCODE
+
+def test_the_clients_commands_are_the_services(client: Client) -> None:
+    """Each command has the opcode and, with those of GICv4.1, exactly the fields that the service declares; none is missing."""
+    declared: dict[str, dict[str, Bits]] = {}
+    opcodes: dict[str, int] = {}
+    for row in client.arch()["commands"]:
+        declared.setdefault(row["name"], {}).update(_fields(row))
+        opcodes[row["name"]] = int(row["opcode"], 16)
+
+    assert {kind.__name__: dict(kind.FIELDS) for kind in COMMANDS.values()} == declared
+    assert {kind.__name__: kind.OPCODE for kind in COMMANDS.values()} == opcodes
+
+
+def test_the_clients_registers_are_the_services(client: Client) -> None:
+    """Each register of the client is declared by the service, at the same place, with the same fields."""
+    declared = {row["layout"]: row for row in client.arch()["registers"]}
+    for name in registers.__all__:
+        kind = getattr(registers, name)
+        if not (isinstance(kind, type) and issubclass(kind, Register) and kind.FIELDS):
+            continue
+        row = declared[name]
+        frame = 0x2_0000 if row["frame"] == "VLPI" else 0
+
+        assert (int(row["offset"], 16) + frame, row["width"], row["count"]) == (
+            kind.OFFSET,
+            kind.SIZE * 8,
+            kind.COUNT,
+        ), name
+        assert kind.FIELDS.items() <= _fields(row).items(), name
 
 
 def test_the_clients_hypercalls_are_the_services(client: Client) -> None:

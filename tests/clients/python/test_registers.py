@@ -40,7 +40,7 @@ def test_the_typer_of_qemu_reads_as_recorded() -> None:
     typer = regs.GITS_TYPER.from_value(0x3F_0001_EFB3)
 
     assert (typer.physical, typer.virtual, typer.vmovp, typer.pta) == (True, True, True, False)
-    assert (typer.itt_entry_size, typer.id_bits, typer.devbits, typer.cid_bits) == (11, 15, 15, 15)
+    assert (typer.itt_entry_size, typer.id_bits, typer.devbits, typer.cidbits) == (11, 15, 15, 15)
 
 
 def test_the_reset_value_of_control_is_quiescent_and_disabled() -> None:

@@ -256,7 +256,7 @@ class VSGI(Command, opcode=0x23):
     """Configure a virtual SGI of a vPE (GICv4.1); ``priority`` keeps its top four bits."""
 
     vpe_id: int           = bits(1, 47, 32)
-    vintid: int           = bits(0, 35, 32)
+    virtual_intid: int    = bits(0, 35, 32)
     enable: bool          = bits(0,  8, default=False)
     clear: bool           = bits(0,  9, default=False)
     group: bool           = bits(0, 10, default=False)

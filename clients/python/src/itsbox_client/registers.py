@@ -15,8 +15,8 @@ from itsbox_client.layout import Layout, bits, layout
 # fmt: off
 __all__ = [
     "GICR_CLRLPIR", "GICR_CTLR", "GICR_IIDR", "GICR_INVALLR", "GICR_INVLPIR", "GICR_PENDBASER", "GICR_PROPBASER",
-    "GICR_SETLPIR", "GICR_SYNCR", "GICR_TYPER", "GICR_VPENDBASER", "GICR_VPENDBASER_4_1", "GICR_VPROPBASER",
-    "GICR_VPROPBASER_4_1", "GICR_VSGIPENDR", "GICR_VSGIR", "GITS_BASER", "GITS_CBASER", "GITS_CREADR", "GITS_CTLR",
+    "GICR_SETLPIR", "GICR_SYNCR", "GICR_TYPER", "GICR_VPENDBASER", "GICR_VPENDBASER_V41", "GICR_VPROPBASER",
+    "GICR_VPROPBASER_V41", "GICR_VSGIPENDR", "GICR_VSGIR", "GITS_BASER", "GITS_CBASER", "GITS_CREADR", "GITS_CTLR",
     "GITS_CWRITER", "GITS_IIDR", "GITS_MPAMIDR", "GITS_MPIDR", "GITS_PARTIDR", "GITS_PIDR2", "GITS_SGIR", "GITS_STATUSR",
     "GITS_TRANSLATER", "GITS_TYPER", "GITS_UMSIR", "PAGE_SIZES", "GicrRegister", "GitsRegister", "Register", "table_address",
 ]
@@ -71,7 +71,7 @@ class GITS_CTLR(GitsRegister):
     """ITS control."""
 
     enabled: bool              = bits(0,  0, default=False)
-    im_de: bool                = bits(0,  1, default=False)
+    imde: bool                 = bits(0,  1, default=False)
     its_number: int            = bits(0,  7,  4, default=0)
     umsi_irq: bool             = bits(0,  8, default=False)
     quiescent: bool            = bits(0, 31, default=False)
@@ -100,7 +100,7 @@ class GITS_TYPER(GitsRegister):
     seis: bool                 = bits(0, 18, default=False)
     pta: bool                  = bits(0, 19, default=False)
     hcc: int                   = bits(0, 31, 24, default=0)
-    cid_bits: int              = bits(0, 35, 32, default=0)
+    cidbits: int               = bits(0, 35, 32, default=0)
     cil: bool                  = bits(0, 36, default=False)
     vmovp: bool                = bits(0, 37, default=False)
     mpam: bool                 = bits(0, 38, default=False)
@@ -221,7 +221,7 @@ class GITS_TRANSLATER(GitsRegister):
 class GITS_SGIR(GitsRegister):
     """Where a virtual SGI is generated (GICv4.1); write only."""
 
-    vintid: int                = bits(0,  3,  0, default=0)
+    virtual_intid: int         = bits(0,  3,  0, default=0)
     vpe_id: int                = bits(0, 47, 32, default=0)
 
 
@@ -266,7 +266,7 @@ class GICR_TYPER(GicrRegister):
     common_lpi_aff: int        = bits(0, 25, 24, default=0)
     vsgi: bool                 = bits(0, 26, default=False)
     ppi_num: int               = bits(0, 31, 27, default=0)
-    affinity: int              = bits(0, 63, 32, default=0)
+    affinity_value: int        = bits(0, 63, 32, default=0)
 
 
 @register(0x0040, 8)
@@ -341,7 +341,7 @@ class GICR_VPROPBASER(GicrRegister):
 
 
 @register(0x20070, 8)
-class GICR_VPROPBASER_4_1(GicrRegister):
+class GICR_VPROPBASER_V41(GicrRegister):
     """GICv4.1: the vPE configuration table."""
 
     size: int                  = bits(0,  6,  0, default=0)
@@ -371,15 +371,15 @@ class GICR_VPENDBASER(GicrRegister):
 
 
 @register(0x20078, 8)
-class GICR_VPENDBASER_4_1(GicrRegister):
+class GICR_VPENDBASER_V41(GicrRegister):
     """GICv4.1: which vPE is resident."""
 
     vpe_id: int                = bits(0, 15,  0, default=0)
-    vgrp1en: bool              = bits(0, 58, default=False)
-    vgrp0en: bool              = bits(0, 59, default=False)
+    vgrp1_en: bool             = bits(0, 58, default=False)
+    vgrp0_en: bool             = bits(0, 59, default=False)
     dirty: bool                = bits(0, 60, default=False)
     pending_last: bool         = bits(0, 61, default=False)
-    db: bool                   = bits(0, 62, default=False)
+    doorbell: bool             = bits(0, 62, default=False)
     valid: bool                = bits(0, 63, default=False)
 
 

@@ -173,7 +173,7 @@ class ItsCommands(Generic[R]):
         self,
         *,
         vpe_id: VpeId,
-        vintid: Intid,
+        virtual_intid: Intid,
         enable: bool = False,
         clear: bool = False,
         group: bool = False,
@@ -181,7 +181,9 @@ class ItsCommands(Generic[R]):
     ) -> R:
         """Configure a virtual SGI of a vPE, or (``clear``) clear its pending state (GICv4.1)."""
         return self._put(
-            its.VSGI(vpe_id=vpe_id, vintid=vintid, enable=enable, clear=clear, group=group, priority=priority)
+            its.VSGI(
+                vpe_id=vpe_id, virtual_intid=virtual_intid, enable=enable, clear=clear, group=group, priority=priority
+            )
         )
 
     def vsync(self, *, vpe_id: VpeId) -> R:
