@@ -8,6 +8,7 @@ server answers before the application is asked.
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -156,6 +157,8 @@ def run(settings: Settings | None = None, announce: Callable[[str], None] | None
     listener = bind(settings)
     url = url_of(listener)
     server = _Server(create_app(settings), settings, lambda: announce(url) if announce else None)
+    gc.collect()
+    gc.freeze()  # what is here by now stays: collections need not walk it again
     try:
         server.run(sockets=[listener])
     finally:

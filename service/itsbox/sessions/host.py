@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from itsbox import events
+from itsbox.events import Event
 from itsbox.machine import Machine, MachineConfig, Snapshot
+from itsbox.sessions.boots import Boots
 from itsbox.sessions.embedded import EmbeddedEngine
 from itsbox.sessions.errors import CapExceeded, InvalidField, SessionNotFound
 from itsbox.sessions.ids import IdSource
@@ -45,6 +47,7 @@ class SessionHost:
         self.created = 0
         self.totals = Totals()
         self.ended: OrderedDict[str, str] = OrderedDict()
+        self._boots = Boots()
         self._ids = IdSource(clock)
         self._sessions: dict[str, Session] = {}
 
@@ -64,12 +67,13 @@ class SessionHost:
     ) -> Session:
         """A new machine in a new session. Raises ``CapExceeded`` (429)."""
         self.room_for(1)
-        return self._open(Machine(config), metadata or {}, self._idle_timeout(idle_timeout_s))
+        machine, boot = self._boots.machine(config)
+        return self._open(machine, boot, metadata or {}, self._idle_timeout(idle_timeout_s))
 
     def adopt(self, machine: Machine) -> Session:
         """A session around a machine that somebody has driven already. Raises ``CapExceeded`` (429)."""
         self.room_for(1)
-        return self._open(machine, {}, self.limits.idle_timeout_s)
+        return self._open(machine, machine.take_events(), {}, self.limits.idle_timeout_s)
 
     async def fork(self, session: Session, count: int, snapshot_id: str | None) -> list[Session]:
         """``count`` sessions that start as this one is now, or was at a snapshot; pages are shared until written.
@@ -84,15 +88,18 @@ class SessionHost:
                 snapshot = (await session.snapshot_record(snapshot_id)).snapshot
             self.room_for(count)
             children = [
-                self._open(Machine.fork(snapshot), session.metadata, session.idle_timeout_s) for _ in range(count)
+                self._open(Machine.fork(snapshot), [], session.metadata, session.idle_timeout_s) for _ in range(count)
             ]
             session.emit(events.SESSION_FORKED, [child.id for child in children], snapshot_id)
             return children
 
-    def _open(self, machine: Machine, metadata: Mapping[str, str], idle_timeout_s: int) -> Session:
+    def _open(
+        self, machine: Machine, history: list[Event], metadata: Mapping[str, str], idle_timeout_s: int
+    ) -> Session:
         session = Session(
             self._ids.next(),
             machine,
+            history,
             engine=self.engine,
             limits=self.limits,
             ids=self._ids,

@@ -107,6 +107,7 @@ class Session:
         self,
         sid: str,
         machine: Machine,
+        history: list[Event],
         *,
         engine: Engine,
         limits: Limits,
@@ -134,7 +135,7 @@ class Session:
         self._totals = totals
         self._turn = SLICE  # ops and commands left before others get their turn
         self._hash: tuple[int, int, str] | None = None
-        self._publish(machine.take_events())  # those of the boot
+        self._publish(history)  # what happened while the machine booted
         #: ``seq`` when the machine stood ready: all that happens to the session comes after it.
         self.born = self.seq
 
