@@ -195,6 +195,17 @@ def test_the_request_timeout_is_the_calls_or_the_clients(service: FakeService) -
     assert [request.extensions["timeout"]["read"] for request in service.requests] == [2.0, 7.0]
 
 
+def test_typed_calls_have_the_timeout_of_their_session(service: FakeService) -> None:
+    """What takes no timeout itself is given one by ``with_timeout``; the session goes on with its own."""
+    with _client(service, request_timeout=7.0) as client, client.sessions.create() as session:
+        service.requests.clear()
+        _ = session.with_timeout(1.5).gits.ctlr
+        session.with_timeout(2.5).hvc.raw("__pkvm_host_share_hyp", 1)
+        _ = session.gits.ctlr
+
+        assert [request.extensions["timeout"]["read"] for request in service.requests] == [1.5, 2.5, 7.0]
+
+
 def test_a_slow_service_is_a_timeout(service: FakeService) -> None:
     """No answer within the time is RequestTimeout, which is a TransportError."""
 

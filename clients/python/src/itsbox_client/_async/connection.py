@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import uuid
 from collections.abc import Mapping
@@ -30,6 +31,12 @@ class AsyncConnection:
         self.request_timeout = request_timeout
         self._headers = dict(headers)
         self._http = http
+
+    def with_timeout(self, request_timeout: float) -> AsyncConnection:
+        """The same way, with another default for ``request_timeout``."""
+        other = copy.copy(self)
+        other.request_timeout = request_timeout
+        return other
 
     async def call(self, call: Call[T], request_timeout: float | None = None) -> T:
         """Send a call, again where that is safe and may help, and read its answer.

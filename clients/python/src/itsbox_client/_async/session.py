@@ -39,8 +39,8 @@ class AsyncSession:
     """A simulated machine.
 
     As a context manager it ends the session on leaving, unless ``keep`` is true. Every method that asks the service takes
-    ``request_timeout``, seconds without an answer; the default is the client's. What the machine does is a result; what is
-    raised is said in ``itsbox_client.problems``.
+    ``request_timeout``, seconds without an answer; the default is the client's, or that of ``with_timeout``. What the machine
+    does is a result; what is raised is said in ``itsbox_client.problems``.
     """
 
     def __init__(self, connection: AsyncConnection, info: SessionInfo, *, keep: bool) -> None:
@@ -68,6 +68,15 @@ class AsyncSession:
     def map(self) -> MemoryMap:
         """Where things are in the machine."""
         return self.info.map
+
+    def with_timeout(self, request_timeout: float) -> AsyncSession:
+        """This session with another default for ``request_timeout``.
+
+        For calls that take none themselves: ``its.mapd(...)``, ``gits.ctlr``, ``hvc`` and ``driver``.
+        """
+        other = AsyncSession(self._connection.with_timeout(request_timeout), self.info, keep=True)
+        other.journal = self.journal
+        return other
 
     def gicr(self, cpu: int) -> AsyncGicr:
         """The registers of a CPU's redistributor."""

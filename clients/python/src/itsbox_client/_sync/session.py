@@ -40,8 +40,8 @@ class Session:
     """A simulated machine.
 
     As a context manager it ends the session on leaving, unless ``keep`` is true. Every method that asks the service takes
-    ``request_timeout``, seconds without an answer; the default is the client's. What the machine does is a result; what is
-    raised is said in ``itsbox_client.problems``.
+    ``request_timeout``, seconds without an answer; the default is the client's, or that of ``with_timeout``. What the machine
+    does is a result; what is raised is said in ``itsbox_client.problems``.
     """
 
     def __init__(self, connection: Connection, info: SessionInfo, *, keep: bool) -> None:
@@ -69,6 +69,15 @@ class Session:
     def map(self) -> MemoryMap:
         """Where things are in the machine."""
         return self.info.map
+
+    def with_timeout(self, request_timeout: float) -> Session:
+        """This session with another default for ``request_timeout``.
+
+        For calls that take none themselves: ``its.mapd(...)``, ``gits.ctlr``, ``hvc`` and ``driver``.
+        """
+        other = Session(self._connection.with_timeout(request_timeout), self.info, keep=True)
+        other.journal = self.journal
+        return other
 
     def gicr(self, cpu: int) -> Gicr:
         """The registers of a CPU's redistributor."""
