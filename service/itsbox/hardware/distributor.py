@@ -8,7 +8,7 @@ from itsbox.arch.dist_registers import (
     GICD_CTLR,
     GICD_IIDR,
     GICD_IROUTER,
-    GICD_PIDR2,
+    GICD_PIDR4,
     GICD_TYPER,
     GICD_TYPER2,
 )
@@ -82,6 +82,7 @@ class Distributor:
         self.bank.set_state(bank)
 
 
+_PART: Final = 0x92
 _ROWS: Final[Rows[Distributor]] = Rows()
 
 
@@ -93,6 +94,13 @@ _ROWS.row32(GICD_CTLR.OFFSET, lambda gicd: gicd.ctlr, Distributor.set_ctlr)
 _ROWS.row32(GICD_TYPER.OFFSET, lambda gicd: gicd.profile.gicd_typer)
 _ROWS.row32(GICD_IIDR.OFFSET, lambda gicd: gicd.profile.gicd_iidr)
 _ROWS.row32(GICD_TYPER2.OFFSET, lambda gicd: gicd.profile.gicd_typer2)
-_ROWS.row32(GICD_PIDR2.OFFSET, lambda gicd: gicd.profile.gicr_pidr2)
 for _n, _offset in GICD_IROUTER.elements():
     _route_row(_n, _offset)
+
+
+def _id_row(n: int) -> None:
+    _ROWS.row32(GICD_PIDR4.OFFSET + 4 * n, lambda gicd: gicd.profile.frame_id(n, _PART))
+
+
+for _n in range(12):
+    _id_row(_n)

@@ -15,14 +15,13 @@ from itsbox.arch.dist_registers import (
     GICD_ICFGR,
     GICD_ICPENDR,
     GICD_IGROUPR,
-    GICD_IGRPMODR,
     GICD_IPRIORITYR,
     GICD_ISACTIVER,
     GICD_ISENABLER,
     GICD_ISPENDR,
 )
 
-__all__ = ["IrqBank"]
+__all__ = ["EDGE", "IrqBank"]
 
 # first byte offset of a bitmap register array, the bitmap, and how a write acts on it
 _BITMAPS: Final = (
@@ -33,32 +32,37 @@ _BITMAPS: Final = (
     (GICD_ICPENDR.OFFSET, "pending", "clear"),
     (GICD_ISACTIVER.OFFSET, "active", "set"),
     (GICD_ICACTIVER.OFFSET, "active", "clear"),
-    (GICD_IGRPMODR.OFFSET, "group_modifier", "assign"),
 )
+
+
+#: The bits of a configuration register that say edge-triggered; the others are RES0.
+EDGE: Final = 0xAAAA_AAAA
 
 
 @dataclass(slots=True)
 class IrqBank:
     """State of 32 interrupts a word.
 
-    words: how many; first: words below it are RAZ/WI (a distributor's first word is banked in the redistributors).
+    words: how many; first: words below it are RAZ/WI (a distributor's first word is banked in the redistributors);
+    fixed_config: as many configuration registers are read-only (that of the SGIs). There is one security state, so that the
+    group modifiers are RAZ/WI.
     ``_kept`` is the last state given or taken, while nothing has been written since: a restore to it costs nothing.
     Invariant: each bitmap has ``words`` words, ``config`` twice and ``priority`` eight times as many.
     """
 
     words: int
     first: int = 0
+    fixed_config: int = 0
     group: list[int] = field(default_factory=list)
     enabled: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     active: list[int] = field(default_factory=list)
-    group_modifier: list[int] = field(default_factory=list)
     config: list[int] = field(default_factory=list)
     priority: bytearray = field(default_factory=bytearray)
     _kept: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("group", "enabled", "pending", "active", "group_modifier"):
+        for name in ("group", "enabled", "pending", "active"):
             if not getattr(self, name):
                 setattr(self, name, [0] * self.words)
         self.config = self.config or [0] * (2 * self.words)
@@ -68,7 +72,7 @@ class IrqBank:
         """Everything, as plain data."""
         if self._kept is not None:
             return self._kept
-        bitmaps = (self.group, self.enabled, self.pending, self.active, self.group_modifier, self.config)
+        bitmaps = (self.group, self.enabled, self.pending, self.active, self.config)
         self._kept = (*(tuple(bitmap) for bitmap in bitmaps), bytes(self.priority))
         return self._kept
 
@@ -77,9 +81,7 @@ class IrqBank:
         if state is self._kept:
             return
         *bitmaps, priority = state
-        self.group, self.enabled, self.pending, self.active, self.group_modifier, self.config = (
-            list(bitmap) for bitmap in bitmaps
-        )
+        self.group, self.enabled, self.pending, self.active, self.config = (list(bitmap) for bitmap in bitmaps)
         self.priority = bytearray(priority)
         self._kept = state
 
@@ -114,7 +116,8 @@ class IrqBank:
             else:
                 bitmap[word] = value
         elif n is not None:
-            self.config[n] = value
+            if n >= self.fixed_config:
+                self.config[n] = value & EDGE
         elif byte is not None:
             self.priority[byte : byte + size] = value.to_bytes(size, "little")
 

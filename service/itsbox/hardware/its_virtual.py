@@ -95,13 +95,21 @@ def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
 
 
 def invalidate_virtual(its: Its, ite: ITE) -> Cause | None:
-    """INV meets a virtual ITE: the vLPI's configuration is never cached here."""
+    """INV meets a virtual ITE: the vPE's redistributor reads the configuration again."""
     if not its.profile.virtual:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
     if isinstance(vte, Cause):
         return vte
-    return None if _is_vlpi(its, ite.intid, vte) else Cause.ITE_INVALID
+    if not _is_vlpi(its, ite.intid, vte):
+        return Cause.ITE_INVALID
+    _reread(its, vte, ite.vpe_id)
+    return None
+
+
+def _reread(its: Its, vte: AnyVTE, vpe_id: int) -> None:
+    if vte.rd_base < len(its.redistributors):
+        its.redistributors[vte.rd_base].vlpi.reread(vte, vpe_id)
 
 
 # ---------------------------------------------------------------- commands
@@ -207,14 +215,20 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
 
 
 def vinvall(its: Its, c: VINVALL) -> Cause | None:
-    """Make the redistributor read all of a vPE's configuration again; it never caches it here."""
+    """Make the vPE's redistributor read all of its configuration again."""
     vte = lookup_vpe(its, c.vpe_id)
-    return vte if isinstance(vte, Cause) else None
+    if isinstance(vte, Cause):
+        return vte
+    _reread(its, vte, c.vpe_id)
+    return None
 
 
 def vsync(its: Its, c: VSYNC) -> Cause | None:
     """Wait for earlier commands of the vPE: they are all done. QEMU does not look at the vPE (profile ``checks_vpe``)."""
-    return vinvall(its, VINVALL(vpe_id=c.vpe_id)) if its.checks_vpe else None
+    if not its.checks_vpe:
+        return None
+    vte = lookup_vpe(its, c.vpe_id)
+    return vte if isinstance(vte, Cause) else None
 
 
 #: opcode -> (layout, function) of GICv4.0.

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from itsbox.memory.interconnect import Interconnect
 
-__all__ = ["assign_pending", "highest_pending", "pending_intids", "table_bits"]
+__all__ = ["IDLE", "assign_pending", "highest_pending", "pending_intids", "priority_of", "table_bits"]
+
+IDLE: Final = 0x100
+"""Lower than every priority: of no interrupt."""
 
 _NON_ZERO: Final = re.compile(rb"[^\x00]")
 
@@ -65,19 +68,25 @@ def pending_intids(interconnect: Interconnect, table: int, id_bits: int, why: st
     return [] if raw is None else list(table_bits(raw, first))
 
 
+def priority_of(interconnect: Interconnect, config_table: int, intid: int, why: str = Why.CONFIG) -> int:
+    """The priority of an LPI, or ``IDLE`` when it is disabled or its configuration lies in missing memory."""
+    byte = interconnect.read(Initiator.GICR, config_table + config_offset(intid), 1, why)
+    if byte is None:
+        return IDLE
+    config = LPIConfig.decode(byte)
+    return config.priority if config.enable else IDLE
+
+
 def highest_pending(
     interconnect: Interconnect, pending: list[int], config_table: int, id_bits: int, why: str = Why.CONFIG
 ) -> int:
     """The pending, enabled LPI of the highest priority (lowest value; ties to the lowest INTID), or 1023."""
-    best, best_priority = int(SPURIOUS_INTID), 0x100
+    best, best_priority = int(SPURIOUS_INTID), IDLE
     limit = intid_limit(id_bits)
     for intid in pending:
         if intid >= limit:
             break
-        byte = interconnect.read(Initiator.GICR, config_table + config_offset(intid), 1, why)
-        if byte is None:
-            continue
-        config = LPIConfig.decode(byte)
-        if config.enable and config.priority < best_priority:
-            best, best_priority = intid, config.priority
+        priority = priority_of(interconnect, config_table, intid, why)
+        if priority < best_priority:
+            best, best_priority = intid, priority
     return best

@@ -98,6 +98,10 @@ class Profile:
     l1_as_qemu: bool = True
     tables_in_ram: bool = True
 
+    def frame_id(self, n: int, part: int) -> int:
+        """Identification register ``n`` (PIDR4..7, PIDR0..3, CIDR0..3) of a frame whose part number ends in ``part``."""
+        return part if n == 4 else self.its_pidr[n]
+
     @property
     def virtual(self) -> bool:
         """Whether the ITS handles virtual LPIs (GICv4)."""

@@ -19,7 +19,7 @@ from itsbox.arch.redist_registers import (
     GICR_INVALLR,
     GICR_INVLPIR,
     GICR_PENDBASER,
-    GICR_PIDR2,
+    GICR_PIDR4,
     GICR_PROPBASER,
     GICR_SYNCR,
     GICR_TYPER,
@@ -29,7 +29,7 @@ from itsbox.arch.redist_registers import (
 )
 from itsbox.arch.values import FIRST_LPI, SPURIOUS_INTID
 from itsbox.events import LPI_PENDING
-from itsbox.hardware.irq_bank import IrqBank
+from itsbox.hardware.irq_bank import EDGE, IrqBank
 from itsbox.hardware.lpi import assign_pending, highest_pending, pending_intids
 from itsbox.hardware.rows import Rows
 from itsbox.hardware.vlpi_frame import VlpiFrame
@@ -45,9 +45,8 @@ __all__ = ["Redistributor", "typer_of"]
 
 _ASLEEP: Final = GICR_WAKER(processor_sleep=1, children_asleep=1).word()
 _AWAKE: Final = GICR_WAKER(processor_sleep=0, children_asleep=0).word()
+_PART: Final = 0x93
 _CLUSTER: Final = 16  # CPUs that share Aff1; QEMU's virt machine with a GICv3
-# Interrupts 0-15 are SGIs, always edge-triggered.
-_SGI_EDGE: Final = 0xAAAA_AAAA
 
 
 def typer_of(profile: Profile, cpu: int, cpus: int) -> int:
@@ -78,7 +77,7 @@ class Redistributor:
         self._read_only = GICR_CTLR.decode(profile.gicr_ctlr)
         self.enable_lpis = False
         self.waker = _ASLEEP
-        self.bank = IrqBank(1, config=[_SGI_EDGE, 0])
+        self.bank = IrqBank(1, fixed_config=1, config=[EDGE, 0])
         self.vlpi = VlpiFrameV41(self) if profile.gicv4_1 else VlpiFrame(self)
         self.set_propbaser(0)
         self.set_pendbaser(0)
@@ -216,4 +215,11 @@ _ROWS.row64(GICR_PENDBASER.OFFSET, lambda gicr: gicr.pendbaser, Redistributor.se
 _ROWS.row64(GICR_INVLPIR.OFFSET, lambda _: 0, lambda gicr, value: gicr.invalidate(GICR_INVLPIR.decode(value)))
 _ROWS.row64(GICR_INVALLR.OFFSET, lambda _: 0, lambda gicr, value: gicr.invalidate(GICR_INVALLR.decode(value)))
 _ROWS.row32(GICR_SYNCR.OFFSET, lambda _: 0)
-_ROWS.row32(GICR_PIDR2.OFFSET, lambda gicr: gicr.profile.gicr_pidr2)
+
+
+def _id_row(n: int) -> None:
+    _ROWS.row32(GICR_PIDR4.OFFSET + 4 * n, lambda gicr: gicr.profile.frame_id(n, _PART))
+
+
+for _n in range(12):
+    _id_row(_n)

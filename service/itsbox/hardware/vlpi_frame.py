@@ -2,7 +2,11 @@
 
 A vPE is resident while GICR_VPENDBASER.Valid is set with the address of its pending table. A vLPI of a resident vPE is
 bounded by GICR_VPROPBASER.IDbits and goes to the vPE; of one that is not resident it rings the doorbell, a physical LPI.
-The tables lie in RAM and are read and written there each time.
+
+Pending bits lie in RAM and are read and written there each time. One thing is remembered, as QEMU does it: the best pending
+vLPI of the resident vPE, from which PendingLast follows. It is looked for in the tables when a vPE becomes resident, when the
+best one goes, and at INV and VINVALL; a vLPI that arrives is compared with it. So a change of configuration counts from
+the next of these on, and what is remembered stays when the vPE has left.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from itsbox.arch.lpi_tables import intid_limit, pending_place
 from itsbox.arch.redist_registers import GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.arch.values import SPURIOUS_INTID
 from itsbox.events import LPI_PENDING
-from itsbox.hardware.lpi import assign_pending, highest_pending, pending_intids
+from itsbox.hardware.lpi import IDLE, assign_pending, pending_intids, priority_of
 from itsbox.hardware.rows import Rows
 from itsbox.memory.interconnect import Initiator, Why
 
@@ -33,18 +37,20 @@ _NOBODY: Final = -1
 class VlpiFrame:
     """GICR_VPROPBASER and GICR_VPENDBASER of one CPU, and the vLPIs that arrive there.
 
-    resident: the pending table of the resident vPE, or -1; limit: first vINTID that VPROPBASER.IDbits does not reach.
+    resident: the pending table of the resident vPE, or -1; limit: first vINTID that VPROPBASER.IDbits does not reach;
+    best_priority, best: the best pending vLPI as last looked for (``IDLE``: there was none).
 
     Invariant: the two registers read as last accepted; ``resident`` and ``limit`` follow from them.
     Owned by: its redistributor.
     """
 
-    __slots__ = ("gicr", "limit", "resident", "vpendbaser", "vpropbaser")
+    __slots__ = ("best", "best_priority", "config_table", "gicr", "limit", "resident", "vpendbaser", "vpropbaser")
 
     def __init__(self, gicr: Redistributor) -> None:
         self.gicr = gicr
         self.vpendbaser = 0
         self.resident = _NOBODY
+        self.best, self.best_priority = 0, IDLE
         self.set_vpropbaser(0)
 
     def read(self, offset: int, size: int) -> int:
@@ -57,13 +63,13 @@ class VlpiFrame:
 
     def state(self) -> tuple[Any, ...]:
         """Everything, as plain data."""
-        return (self.vpropbaser, self.vpendbaser)
+        return (self.vpropbaser, self.vpendbaser, self.best, self.best_priority)
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
-        if state == (self.vpropbaser, self.vpendbaser):
+        if state == self.state():
             return
-        vpropbaser, self.vpendbaser = state
+        vpropbaser, self.vpendbaser, self.best, self.best_priority = state
         self.set_vpropbaser(vpropbaser)
         self._follow()
 
@@ -72,7 +78,9 @@ class VlpiFrame:
     def set_vpropbaser(self, value: int) -> None:
         """Write GICR_VPROPBASER."""
         self.vpropbaser = value
-        self.limit = intid_limit(GICR_VPROPBASER.decode(value).id_bits)
+        register = GICR_VPROPBASER.decode(value)
+        self.config_table = register.physical_address
+        self.limit = intid_limit(register.id_bits)
 
     def set_vpendbaser(self, value: int) -> None:
         """Write GICR_VPENDBASER: schedule a vPE in or out.
@@ -87,21 +95,36 @@ class VlpiFrame:
         if new.valid:
             kept["pending_last"] = 1
         elif old.valid:
-            kept["pending_last"] = int(self._deliverable())
+            kept["pending_last"] = int(self.best_priority != IDLE)
         self.vpendbaser = GICR_VPENDBASER(**{"dirty": 0, **kept}).word()
         self._follow()
+        if new.valid:
+            self._look_for_best()
 
     def _follow(self) -> None:
         register = GICR_VPENDBASER.decode(self.vpendbaser)
         self.resident = register.physical_address if register.valid else _NOBODY
 
-    def _deliverable(self) -> bool:
-        """Whether the resident vPE has a pending vLPI that its configuration enables."""
-        prop = GICR_VPROPBASER.decode(self.vpropbaser)
-        id_bits = min(prop.id_bits, self.gicr.profile.gicr_idbits)
-        bus = self.gicr.interconnect
-        pending = pending_intids(bus, self.resident, id_bits, Why.VPT)
-        return highest_pending(bus, pending, prop.physical_address, id_bits, Why.VCONF) != SPURIOUS_INTID
+    # ---------------------------------------------------------------- the best pending vLPI
+
+    def _look_for_best(self) -> None:
+        """Go through the resident vPE's tables."""
+        id_bits = min(GICR_VPROPBASER.decode(self.vpropbaser).id_bits, self.gicr.profile.gicr_idbits)
+        self.best_priority = IDLE
+        for intid in pending_intids(self.gicr.interconnect, self.resident, id_bits, Why.VPT):
+            self._compare(intid)
+
+    def _compare(self, intid: int) -> None:
+        """A vLPI is pending: is it the best one? Ties go to the lowest INTID."""
+        priority = priority_of(self.gicr.interconnect, self.config_table, intid, Why.VCONF)
+        best = self.best_priority
+        if priority < best or (priority == best != IDLE and intid < self.best):
+            self.best, self.best_priority = intid, priority
+
+    def reread(self, vte: AnyVTE, vpe_id: int) -> None:
+        """INV or VINVALL of a vPE: if it is resident its configuration is read again."""
+        if vte.vpt_addr == self.resident:
+            self._look_for_best()
 
     # ---------------------------------------------------------------- vLPIs
 
@@ -112,10 +135,20 @@ class VlpiFrame:
         if resident and intid >= self.limit:
             return
         gicr = self.gicr
-        if assign_pending(gicr.interconnect, vpt, intid, level, Why.VPT) and level:
-            gicr.log.emit(LPI_PENDING, intid, None, vpe_id)
+        if assign_pending(gicr.interconnect, vpt, intid, level, Why.VPT):
+            if level:
+                gicr.log.emit(LPI_PENDING, intid, None, vpe_id)
+            if resident:
+                self._changed(intid, level)
         if level and not resident and doorbell != SPURIOUS_INTID:
             gicr.assign_pending(doorbell, True)
+
+    def _changed(self, intid: int, level: bool) -> None:
+        """The pending state of a vLPI of the resident vPE changed."""
+        if level:
+            self._compare(intid)
+        elif intid == self.best:
+            self._look_for_best()
 
     def withdraw(self, vte: AnyVTE, vpe_id: int, intid: int) -> bool:
         """Clear a vLPI's pending bit; whether it was set."""
@@ -124,7 +157,10 @@ class VlpiFrame:
         byte = bus.read(Initiator.GICR, vte.vpt_addr + offset, 1, Why.VPT)
         if byte is None or not byte >> bit & 1:
             return False
-        return assign_pending(bus, vte.vpt_addr, intid, False, Why.VPT)
+        cleared = assign_pending(bus, vte.vpt_addr, intid, False, Why.VPT)
+        if cleared and vte.vpt_addr == self.resident:
+            self._changed(intid, False)
+        return cleared
 
 
 _ROWS: Final[Rows[VlpiFrame]] = Rows()

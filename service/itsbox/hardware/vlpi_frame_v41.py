@@ -171,6 +171,9 @@ class VlpiFrameV41:
         """GICR_INVLPIR or GICR_INVALLR with V: the vPE is looked up; no configuration of its vLPIs is cached."""
         self.lookup(vpe_id)
 
+    def reread(self, vte: AnyVTE, vpe_id: int) -> None:
+        """INV or VINVALL of a vPE: no configuration of its vLPIs is cached."""
+
     def begin(self, entry: VTE_V41) -> None:
         """VMAPP with Alloc: a vPE begins with no virtual SGI pending or enabled, and no doorbell asked for."""
         self.interconnect.store(Initiator.GICR, entry.vpt_addr, bytes(VPE_STATE_BYTES), Why.VPT)
