@@ -72,7 +72,6 @@ class Reason(Enum):
     REGION_UNALIGNED = ("region_unaligned", "A protected region begins or ends inside a page.", f"{_RFC} 4", "EINVAL")
     NO_SUCH_REGION = ("no_such_region", "No protected region begins at this address.", f"{_RFC} 14", "ENODEV")
     ALREADY_EMULATED = ("already_emulated", "This device has been taken over before.", f"{_RFC} 6", "EOPNOTSUPP")
-    EMULATION_ABSENT = ("emulation_absent", "The chosen preset does not emulate this device.", f"{_RFC} 14", "EOPNOTSUPP")
     WINDOW_CLOSED = ("window_closed", "The take-over is part of the switch-over, which has not begun or is over.", f"{_RFC} 14", "EPERM")
     POINTER_UNALIGNED = ("pointer_unaligned", "A pointer that must name whole pages is not page aligned.", "The series of 7 August 2026, patch 13", "EINVAL")
     QUEUE_MISMATCH = ("queue_mismatch", "The queue that the host names is not the one in GITS_CBASER, or its length is wrong.", f"{_RFC} 6", "EINVAL")
@@ -99,7 +98,6 @@ class Reason(Enum):
     SGI_WRITE = ("sgi_write", "GITS_SGIR would make the hypervisor's vPE table be walked for any vPE.", f"{_GIC}, GITS_SGIR")
 
     # ---------------------------------------------------------------- the queue and its commands
-    QUEUE_UNREADABLE = ("queue_unreadable", "The host's command queue cannot be read.", f"{_RFC} 6", "EFAULT")
     COMMAND_STALLED = ("command_stalled", "The ITS stalled at the command, which was taken back.", "The series of 7 August 2026, patch 6", "EIO")
     COMMAND_TIMEOUT = ("command_timeout", "The ITS did not carry the command out in bounded time; it was taken back.", "The series of 7 August 2026, patch 6", "EBUSY")
     UNKNOWN_OPCODE = ("unknown_opcode", "No command has this opcode.", f"{_GIC}, ITS commands", "EINVAL")
@@ -134,7 +132,6 @@ class Reason(Enum):
     # ---------------------------------------------------------------- redistributors
     LPIS_ENABLED = ("lpis_enabled", "The register is frozen while LPIs are enabled.", f"{_ANDROID}; {_GIC}, GICR_PROPBASER")
     PROPBASER_DISAGREES = ("propbaser_disagrees", "Redistributors that share a configuration table must name the same one.", f"{_GIC}, GICR_TYPER.CommonLPIAff", "EINVAL")
-    ID_BITS_RANGE = ("id_bits_range", "GICR_PROPBASER.IDbits leaves no LPI.", f"{_GIC}, GICR_PROPBASER", "EINVAL")
     CONFIG_NOT_HOST_OWNED = ("config_not_host_owned", "The LPI configuration table lies in memory that is not the host's.", _ANDROID, "EPERM")
     PENDING_NOT_HOST_OWNED = ("pending_not_host_owned", "The LPI pending table lies in memory that is not the host's, or that hardware uses already.", _ANDROID, "EPERM")
     DIRECT_LPI = ("direct_lpi", "GICR_SETLPIR and GICR_CLRLPIR are not for the host.", _ANDROID)

@@ -182,14 +182,16 @@ class Box:
 
     # ---------------------------------------------------------------- a switch-over by hand
 
-    def program(self, *, indirect: int = 1, collections: int = 0) -> HostTables:
+    def program(self, *, indirect: int = 1, collections: int = 0, vpes: bool = False) -> HostTables:
         """Program queue and tables on a bare machine and enable it; the host's page of pointers for them.
 
-        indirect: level-1 entries of the device table that are valid, 0 for a flat one; collections: the same.
+        indirect: level-1 entries of the device table that are valid, 0 for a flat one; collections: the same; vpes: there is
+        a flat vPE table of one page too.
         """
-        queue, devices, colls = self.page(0), self.page(1), self.page(2)
+        queue = self.page(0)
+        wanted = [(self.page(1), indirect, 0), (self.page(2), collections, 1), (self.page(4), 0, 2)]
         rows = []
-        for base, count, n in ((devices, indirect, 0), (colls, collections, 1)):
+        for base, count, n in wanted[: 3 if vpes else 2]:
             for index in range(count):
                 entry = self.page(8 + 4 * n + index) | VALID
                 self.machine.apply(Store(base + 8 * index, entry.to_bytes(8, "little")))

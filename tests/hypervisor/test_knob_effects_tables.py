@@ -7,7 +7,7 @@ from struct import Struct
 
 import pytest
 
-from itsbox.arch.its_commands import INT, MAPD, SYNC
+from itsbox.arch.its_commands import INT, MAPD, SYNC, VMAPP
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CTLR, GITS_CWRITER
 from itsbox.arch.its_tables import L1Entry
 from itsbox.arch.values import pfn_of
@@ -327,7 +327,9 @@ def test_strict_wants_the_queue_drained() -> None:
     box.write(GITS_CWRITER.OFFSET, 32)
     box.finalise()
 
-    assert errno(box.hand_over(tables)) == "EBUSY"
+    outcome = box.hand_over(tables)
+    assert isinstance(outcome, HvcReturn)
+    assert (outcome.errno, outcome.reason) == ("EBUSY", Reason.QUEUE_BUSY)
 
 
 def test_existing_level_2_pages_must_be_the_hosts() -> None:
@@ -338,7 +340,19 @@ def test_existing_level_2_pages_must_be_the_hosts() -> None:
         entry = box.map.hyp if bad == "hyp" else box.page(9) + 0x2000
         box.machine.apply(Store(box.page(1) + 8, (entry | VALID).to_bytes(8, "little")))
         box.finalise()
-        assert errno(box.hand_over(tables)) == "EPERM"
+        outcome = box.hand_over(tables)
+        assert isinstance(outcome, HvcReturn)
+        assert (outcome.errno, outcome.reason) == ("EPERM", Reason.L2_UNUSABLE)
+
+
+def test_a_command_without_its_table() -> None:
+    """No valid table of the type was handed over: -EINVAL."""
+    box = Box(session={**BARE, "profile": "virt-gicv4"})
+    tables = box.program()
+    box.finalise()
+    assert errno(box.hand_over(tables)) is None
+
+    assert box.verdicts(VMAPP(vpe_id=0, rd_base=0, valid=1, vpt_size=15, vpt_addr=box.page(5))) == ["table_missing"]
 
 
 def test_an_existing_device_with_a_foreign_table_is_refused() -> None:
