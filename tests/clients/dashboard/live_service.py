@@ -18,25 +18,27 @@ _SERVE: Final = """
 import socket, sys, uvicorn
 from itsbox.api.app import create_app
 from itsbox.api.settings import Settings
-listener = socket.create_server(("127.0.0.1", 0))
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 print(listener.getsockname()[1], flush=True)
 uvicorn.Server(uvicorn.Config(create_app(Settings()), log_level="error")).run(sockets=[listener])
 """
 
 
 class LiveService:
-    """``with LiveService() as service:``; ``service.url`` is where the dashboard is."""
+    """``with LiveService() as service:``; ``service.url`` is where the dashboard is. A restarted one takes its old port."""
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, port: int = 0, **env: str) -> None:
+        self._port = port
         self._env = {**os.environ, "PYTHONPATH": str(ROOT / "service"), **env}
         self.url = ""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE], env=self._env, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", _SERVE, str(self._port)], env=self._env, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self._process.stdout is not None
         port = self._process.stdout.readline().strip()
+        self.port = int(port)
         self.url = f"http://127.0.0.1:{port}"
         self.http = httpx.Client(base_url=self.url, timeout=60)
         for _ in range(300):

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.clients.dashboard.conftest import OpenPage
+from tests.clients.dashboard.live_service import LiveService
 from tests.clients.dashboard.scripted_service import ScriptedService, session
 
 pytestmark = pytest.mark.browser
@@ -41,13 +42,13 @@ def test_a_service_that_goes_and_comes_back_loses_and_repeats_nothing(
     scripted.stop()
 
     expect(page.get_by_text("The stream is interrupted")).to_be_visible()
+    expect(page.get_by_role("button", name="Try now")).to_be_attached()
     expect(page.get_by_text("10 shown of 10 kept")).to_be_visible()
 
     scripted.add("s1", "driver.log", 5, line="after the restart")
     scripted.start(scripted.port)
-    page.get_by_role("button", name="Try now").click()
 
-    expect(page.get_by_text("● live")).to_be_visible()
+    expect(page.get_by_text("● live")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("15 shown of 15 kept")).to_be_visible()
     page.expect_errors("ERR_CONNECTION_REFUSED", "WebSocket")  # type: ignore[attr-defined]
 
@@ -165,6 +166,43 @@ def test_hostile_events_are_text(scripted: ScriptedService, open_page: OpenPage)
 
     assert "owned" not in page.title()
     assert page.locator("main img, main script").count() == 0
+
+
+def test_a_restarted_real_service_has_forgotten_the_session_and_the_page_says_so(open_page: OpenPage) -> None:
+    """The service that keeps sessions in memory dies and comes back: the page names the end and leads to the list."""
+    with LiveService() as first:
+        sid = first.create(start="host")["id"]
+        page = open_page(f"{first.url}/#/s/{sid}/timeline")
+        expect(page.get_by_text("● live")).to_be_visible()
+        expect(page.get_by_text("driver.log", exact=True)).to_be_visible()
+        port = first.port
+    expect(page.get_by_text("The stream is interrupted")).to_be_visible()
+
+    with LiveService(port):
+        expect(page.get_by_text("This session is over")).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("driver.log", exact=True)).to_be_visible()
+        page.get_by_role("link", name="All sessions").click()
+        expect(page.get_by_text("No session yet")).to_be_visible()
+    page.expect_errors("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "WebSocket", "404")  # type: ignore[attr-defined]
+
+
+def test_a_service_with_keys_is_asked_with_the_key_that_the_person_gives(open_page: OpenPage) -> None:
+    """Without a key the page says what is missing; with it, requests and the stream are let in, and no copy shows it."""
+    key = "k3y-for-the-dashboard-test"
+    with LiveService(ITSBOX_API_KEYS=key) as service:
+        service.http.headers["authorization"] = f"Bearer {key}"
+        sid = service.create(start="host")["id"]
+        page = open_page(f"{service.url}/#/")
+        expect(page.get_by_role("alert")).to_contain_text("bearer token")
+
+        page.get_by_role("button", name="Key", exact=True).click()
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("link", name=sid).click()
+        expect(page.get_by_text("● live")).to_be_visible()
+        expect(page.get_by_test_id("counters")).to_contain_text("kept")
+        assert key not in page.content()
+    page.expect_errors("401", "ERR_CONNECTION_REFUSED", "WebSocket")  # type: ignore[attr-defined]
 
 
 def test_a_slow_reader_is_told_to_wait_and_comes_back(scripted: ScriptedService, open_page: OpenPage) -> None:

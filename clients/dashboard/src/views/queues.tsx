@@ -115,6 +115,7 @@ function OneQueue({ title, about, queue, slots, fold }: One) {
         {hover === null ? "Point at a slot, or focus the ring and use the arrow keys." : slotText(hover, queue, records, pointers)}
       </p>
       <QueueTable title={title} queue={queue} records={records} pointers={pointers} />
+      <SeenTable title={title} records={records} />
     </Panel>
   );
 }
@@ -128,6 +129,43 @@ function slotText(slot: number, queue: Queue, records: ReadonlyMap<number, SlotR
   const decoded = decode(words, arch.value.commands, entry?.name ?? record?.name ?? null);
   const fate = isWaiting(slot, pointers) ? "waiting" : record ? `${record.verdict}${record.why ? `: ${record.why}` : ""} (event ${record.seq})` : "";
   return `${place}: ${decoded.name ?? "unknown opcode"} ${oneLine(decoded)}${fate && ` · ${fate}`}`;
+}
+
+/** Every slot that the ring shows: what was seen in it last, newest first. */
+function SeenTable({ title, records }: { title: string; records: ReadonlyMap<number, SlotRecord> }) {
+  const [open, setOpen] = useState(false);
+  const newest = open ? [...records.values()].sort((a, b) => b.seq - a.seq) : [];
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary class="soft">All slots of the ring that were seen ({records.size.toLocaleString("en")})</summary>
+      <Scroll label={`${title}: all slots seen`} class="short">
+        <table>
+          <thead>
+            <tr>
+              <th class="num">slot</th>
+              <th>command</th>
+              <th>fields</th>
+              <th>fate</th>
+              <th class="num">event</th>
+            </tr>
+          </thead>
+          <tbody>
+            {newest.map((record) => (
+              <tr key={record.slot}>
+                <th scope="row" class="num">
+                  {record.slot}
+                </th>
+                <td class="mono">{record.name ?? "–"}</td>
+                <td class="mono wrap">{oneLine(decode(record.words, arch.value.commands, record.name)) || record.words.join(" ")}</td>
+                <td>{record.why ? `${record.verdict}: ${record.why}` : record.verdict}</td>
+                <td class="num">{record.seq}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </details>
+  );
 }
 
 function QueueTable({ title, queue, records, pointers }: { title: string; queue: Queue; records: ReadonlyMap<number, SlotRecord>; pointers: QueuePointers }) {
