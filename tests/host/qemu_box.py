@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from itsbox.arch.its_registers import GITS_CREADR, GITS_CWRITER
 from itsbox.hardware.profile import PROFILES, MemoryMap
 from itsbox.host.driver import Driver
 from itsbox.host.kernel import Platform
@@ -33,6 +34,7 @@ from itsbox.ops import (
     Outcome,
     Store,
     Value,
+    Verdict,
 )
 from itsbox.replay.qemu import Qemu
 from itsbox.replay.qtest import request_for
@@ -52,25 +54,31 @@ class QemuPort:
         return self.qemu.qtest.call([request_for(op, self.where.translater)])[0]
 
     def mmio_read(self, addr: int, size: int) -> int:
+        """Read a device register."""
         return int(self.ask(MmioRead(addr, size)), 16)
 
     def mmio_write(self, addr: int, size: int, value: int) -> None:
+        """Write a device register."""
         self.ask(MmioWrite(addr, size, value))
 
     def load(self, addr: int, length: int) -> bytes:
+        """Load from RAM."""
         return self.qemu.qtest.load(addr, length)
 
     def store(self, addr: int, data: bytes) -> None:
+        """Store to RAM."""
         for start in range(0, len(data), 0x1000):
             self.ask(Store(addr + start, data[start : start + 0x1000]))
 
     def fill(self, addr: int, length: int, byte: int) -> None:
+        """Fill RAM."""
         self.ask(Fill(addr, length, byte))
 
     def clean(self, addr: int, length: int) -> None:
         """QEMU's memory is coherent."""
 
     def hvc(self, function: str | int, args: tuple[int, ...]) -> HvcReturn:
+        """There is no hypervisor."""
         return HvcReturn(_NOT_SUPPORTED, 0)
 
     def print(self, line: str) -> None:
@@ -121,4 +129,12 @@ class QemuBox:
                 pass
             case MmioWrite() | Fill():
                 self.port.ask(op)
+                if op.addr == self.map.its + GITS_CWRITER.OFFSET:
+                    return self._looked_at()
         return Done()
+
+    def _looked_at(self) -> Done:
+        """QEMU does not say what became of a command; that it went past it has to do."""
+        past = self.port.mmio_read(self.map.its + GITS_CREADR.OFFSET, 8)
+        done = past == self.port.mmio_read(self.map.its + GITS_CWRITER.OFFSET, 8)
+        return Done([(0, None, (0, 0, 0, 0), Verdict.EXECUTED if done else Verdict.STALLED, None, None)])

@@ -37,8 +37,9 @@ def _armed_event(host: HostileHost, device_id: int, intid: int = _LPI, icid: int
     host.post(MAPTI(device_id=device_id, event_id=0, intid=intid, icid=icid))
 
 
-def _lpis(host: HostileHost, enabled: bool) -> None:
-    host.write(host.gicr(GICR_CTLR, _CPU), int(enabled), 4)
+def _lpis(host: HostileHost, enabled: bool, cpu: int = _CPU) -> None:
+    """Write GICR_CTLR.EnableLPIs of a CPU."""
+    host.write(host.gicr(GICR_CTLR, cpu), int(enabled), 4)
 
 
 def pending_table_in_hyp(host: HostileHost) -> None:
@@ -68,11 +69,16 @@ def property_table_in_hyp(host: HostileHost) -> None:
     secret = host.guest_page(4)
     _armed_event(host, _DEVICE + 1, _LPI + 1)
     value = GICR_PROPBASER.decode(host.read(host.gicr(GICR_PROPBASER, _CPU)))
-    host.say("Name a guest's memory as the LPI configuration table of CPU 1.")
-    _lpis(host, False)
-    host.write(host.gicr(GICR_PROPBASER, _CPU), value.replace(physical_address=secret).word())
-    _lpis(host, True)
-    host.write(host.gicr(GICR_PROPBASER, _CPU), value.replace(physical_address=secret).word())
+    host.say("Name a guest's memory as the LPI configuration table of every CPU, with LPIs off, then switch them on.")
+    cpus = range(len(host.known.cpus))
+    for cpu in cpus:
+        _lpis(host, False, cpu)
+    for enabled in (True, False):  # once before, and once after, where the register is not frozen
+        for cpu in cpus:
+            host.write(host.gicr(GICR_PROPBASER, cpu), value.replace(physical_address=secret).word())
+            _lpis(host, enabled, cpu)
+    for cpu in cpus:
+        _lpis(host, True, cpu)
     host.say("Make an LPI pending and try to take it: bit 0 of a secret byte decides.")
     host.post(INT(device_id=_DEVICE + 1, event_id=0))
     host.ack(_CPU)
