@@ -6,6 +6,7 @@ GITS_BASER and GICR_PENDBASER; memory that is not RAM is left out, never an erro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["decoded_state", "l1_words", "table_entries"]
 
 _L1: Final = Struct("<Q")
+_ZERO: Final = bytes(PAGE_SIZE)
+_NON_ZERO: Final = re.compile(rb"[^\x00]")
 
 
 def decoded_state(machine: Machine) -> dict[str, Any]:
@@ -131,19 +134,19 @@ def table_entries(its: Its, mem: PhysMem, table: Table) -> Iterator[tuple[int, i
 
 
 def _entries(mem: PhysMem, base: int, size: int, count: int) -> Iterator[tuple[int, bytes]]:
-    """(index, bytes) of the entries that are not all zero and lie in RAM; untouched pages are stepped over."""
-    index = 0
-    while index < count:
-        addr = base + index * size
-        if not mem.contains(addr, size):
-            index += max(1, (mem.base - addr) // size if addr < mem.base else count)
+    """(index, bytes) of the entries that are not all zero and lie wholly in RAM.
+
+    Goes from one byte that is not zero to the next, and past zero pages whole: tables are large and mostly empty.
+    """
+    first = max(0, -(-(mem.base - base) // size))
+    addr, end = base + first * size, min(base + count * size, mem.end)
+    while addr < end:
+        page = mem.page(addr >> PAGE_SHIFT)
+        found = None if page == _ZERO else _NON_ZERO.search(page, addr & PAGE_SIZE - 1)
+        if found is None:
+            addr = (addr | PAGE_SIZE - 1) + 1
             continue
-        pfn = addr >> PAGE_SHIFT
-        last = (addr + size - 1) >> PAGE_SHIFT
-        if pfn == last and pfn not in mem.pages and not any(mem.absent(pfn)):
-            index += max(1, ((pfn + 1) * PAGE_SIZE - addr) // size)
-            continue
-        raw = mem.load(addr, size)
-        if any(raw):
-            yield index, raw
-        index += 1
+        index = ((addr & -PAGE_SIZE) + found.start() - base) // size
+        addr = base + (index + 1) * size
+        if addr <= end:
+            yield index, mem.load(addr - size, size)
