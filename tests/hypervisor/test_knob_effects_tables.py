@@ -213,9 +213,13 @@ def test_what_changes_hands() -> None:
     tables = box.program()
     box.finalise()
     assert box.machine.phase == "deprivileging"
+    box.machine.take_events()
     assert errno(box.hand_over(tables)) is None
 
     assert box.machine.phase == "deprivileged"
+    assert box.events("shadow.table") == [
+        {"table": "device", "index": -1, "old": hex(box.page(1)), "new": hex(box.page(16))}
+    ]
     for n in (0, 1, 2, 8, 30, 31):
         assert box.describe(box.page(n)) == ("hyp", "OWNED", 0), n
     for n in (16, 20):

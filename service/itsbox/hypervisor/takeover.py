@@ -30,6 +30,7 @@ from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry
 from itsbox.arch.layout import Register
 from itsbox.arch.memory_attributes import INNER_SHAREABLE
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, align_down, is_aligned, pfn_of
+from itsbox.events import SHADOW_TABLE
 from itsbox.hypervisor.el2 import El2, El2Stop
 from itsbox.hypervisor.host_tables import HOST_TABLES_BYTES, HostTables, its_baser, kern_hyp_va
 from itsbox.hypervisor.its_state import ItsState, TableRecord, table_record
@@ -278,6 +279,7 @@ def _take_table(taken: Taken, state: ItsState, table: TableRecord, order: int) -
     if denied is not None:
         return denied
     state.pinned += (copy,)
+    taken.el2.log.emit(SHADOW_TABLE, table.name, -1, table.base, table.host_l1)
     if table.type == TABLE_COLLECTIONS and taken.el2.knobs["collection_l2"] == "host":
         return None
     return _take_last_level(taken, state, table)
