@@ -83,7 +83,6 @@ class Profile:
     gicd_iidr: int
     gicr_typer: int  # the fields that every redistributor shares
     gicr_iidr: int
-    gicr_pidr2: int
     gicr_idbits: int  # GICD_TYPER.IDbits: INTID bits minus one
     gicr_ctlr: int = 0b010  # the read-only fields: CES, and IR [2] where GICR_INVLPIR and GICR_INVALLR work
     creadr_writable: bool = True
@@ -167,7 +166,6 @@ _VIRT_GICV3: Final = Profile(
     gicd_iidr=0x43B,
     gicr_typer=0x0100_0001,
     gicr_iidr=0x43B,
-    gicr_pidr2=0x3B,
     gicr_idbits=15,
 )
 
@@ -182,7 +180,6 @@ _VIRT_GICV4: Final = replace(
     baser_reset=(0x0107_0000_0000_0200, 0x0407_0000_0000_0200, 0x0207_0000_0000_0200, 0, 0, 0, 0, 0),
     gicd_typer=0x037E_0007,
     gicr_typer=0x0100_0003,
-    gicr_pidr2=0x4B,
 )
 
 _VIRT_GICV4_1: Final = replace(
