@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import subprocess
 import sys
 import venv
@@ -42,11 +43,25 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return Installed(wheel, place / "venv")
 
 
+def _context(place: Path) -> Path:
+    """A folder with what .dockerignore lets into a build and nothing else: what the wheel must be buildable from."""
+    context = place / "context"
+    context.mkdir()
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        source = ROOT / line.removeprefix("!")
+        if not line.startswith("!"):
+            continue
+        if source.is_dir():
+            shutil.copytree(source, context / source.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            shutil.copy(source, context)
+    return context
+
+
 def _install(place: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(place / "dist"), str(ROOT)], check=True
-    )
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(place / "dist")]
+    subprocess.run([*pip, *build, str(_context(place))], check=True)
     (wheel,) = (place / "dist").glob("itsbox-*.whl")
     venv.create(place / "venv", with_pip=True)
     subprocess.run(
