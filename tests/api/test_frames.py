@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itsbox import ops
-from itsbox.api.frames import decode_frame, encode_answer
+from itsbox.api.frame_answers import encode_answer
+from itsbox.api.frame_requests import decode_frame
 from itsbox.arch.its_errors import CommandError
 from itsbox.ops import Verdict
 from itsbox.reasons import Reason

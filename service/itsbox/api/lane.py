@@ -9,7 +9,8 @@ from __future__ import annotations
 from starlette.websockets import WebSocket
 
 from itsbox.api.body import check_ops
-from itsbox.api.frames import decode_frame, encode_answer, encode_problem, tag_of
+from itsbox.api.frame_answers import encode_answer, encode_problem
+from itsbox.api.frame_requests import decode_frame, tag_of
 from itsbox.api.problems import InvalidRequest, Unacceptable, field_error, problem_bytes
 from itsbox.api.service import Service
 from itsbox.api.stream import ENDED, accept

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Path, Request, Response
 from itsbox.api import answers, examples
 from itsbox.api.body import BODY, PACKED, check_ops, content_type, read_json
 from itsbox.api.describe import describe
-from itsbox.api.frames import decode_frame, encode_answer
+from itsbox.api.frame_answers import encode_answer
+from itsbox.api.frame_requests import decode_frame
 from itsbox.api.op_bodies import Batch, DriverArguments
 from itsbox.api.optable import OP_ROUTES, OpRoute
 from itsbox.api.render import json_response, op_bytes, run_json
