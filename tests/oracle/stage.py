@@ -12,12 +12,12 @@ from itsbox.arch.layout import Layout
 from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.arch.values import PAGE_SHIFT, pages_of
 from itsbox.memory.interconnect import Initiator, Why
+from itsbox.ops import Done, MmioWrite, Op, Outcome
 from itsbox.oracle.checker import LogView
 from itsbox.oracle.oracle import Oracle
 from itsbox.oracle.records import HostQueue, NoRecords, Waited
 from itsbox.oracle.view import Gicr, Node
 from itsbox.oracle.violations import Violation
-from itsbox.ops import Done, MmioWrite, Op, Outcome
 
 MAP = {
     "gicd": 0x0800_0000, "its": 0x0808_0000, "translater": 0x0809_0040, "gicr": 0x080A_0000, "gicr_stride": 0x2_0000,
@@ -41,18 +41,23 @@ class Notes(NoRecords):
         self.polled: Waited | None = None
 
     def pins(self, pfn: int) -> int | None:
+        """As the test says."""
         return self.pin_counts.get(pfn)
 
     def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
+        """As the test says."""
         return self.itts.get(device_id)
 
     def vpe(self, node: int, vpe_id: int) -> bool | None:
+        """As the test says."""
         return None if self.vpes is None else vpe_id in self.vpes
 
     def host_queue(self, node: int) -> HostQueue | None:
+        """As the test says."""
         return self.queue
 
     def waited(self) -> Waited | None:
+        """As the test says."""
         return self.polled
 
 
@@ -72,14 +77,17 @@ class Stage:
     # ---------------------------------------------------------------- ops
 
     def begin(self, op: Op = CWRITER) -> None:
+        """An op begins."""
         self.step += 1
         self.current = op
         self.oracle.begin(op, self.step)
 
     def end(self, outcome: Outcome | None = None) -> Sequence[Violation]:
+        """The op ends; what the oracle says."""
         return self.oracle.end(self.current, Done() if outcome is None else outcome)
 
     def op(self, op: Op = CWRITER) -> Sequence[Violation]:
+        """An op in which nothing happens but what was set up."""
         self.begin(op)
         return self.end()
 

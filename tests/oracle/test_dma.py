@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from itsbox.memory.interconnect import Initiator, Why
-from itsbox.oracle.dma_table import TABLE
 from itsbox.ops import Drive, MmioWrite, Msi
+from itsbox.oracle.dma_table import TABLE
 from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds
 
 HOST_WILL_DO = (Why.CTE, Why.ITE, Why.PENDING, Why.CONFIG, Why.VPT, Why.VCONF)

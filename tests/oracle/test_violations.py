@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, Msi, Op, Store
 from itsbox.oracle.rules import FOREIGN_WRITE, RULES
 from itsbox.oracle.violations import Kind, Place, Violation, bucket_of, op_brief
-from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, Msi, Op, Store
 
 KIND = Kind("DMA", "foreign-write", "MAPTI", "hardware", "hyp", "ite", "trusted")
 

@@ -91,7 +91,7 @@ class Provenance:
     def settle(self) -> None:
         """The step ends: explain what can be explained, and forget pages that the hypervisor gave back."""
         own, page = self.world.own, self.view.pages.page
-        arrived = False
+        arrived = bool(self.touched.l1)
         for pfn, before in self.touched.pages.items():
             if page(pfn).whose == Whose.HYP:
                 arrived |= before.whose != Whose.HYP

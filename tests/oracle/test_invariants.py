@@ -1,0 +1,368 @@
+"""H1 to H16, each shown to hold and to break, on a stage."""
+
+from __future__ import annotations
+
+import pytest
+
+from itsbox.memory.interconnect import Why
+from itsbox.ops import CommandRecord, Done, MmioWrite, Msi, Refused, Verdict
+from itsbox.oracle.invariants import INVARIANTS
+from itsbox.oracle.records import HostQueue, Waited
+from itsbox.oracle.rules import RULES
+from itsbox.reasons import Reason
+from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds, pfn
+
+REFUSED: CommandRecord = (0, "MAPD", (8, 0, 0, 0), Verdict.REFUSED, None, Reason.ITT_NOT_HOST_OWNED)
+EXECUTED: CommandRecord = (0, "SYNC", (5, 0, 0, 0), Verdict.EXECUTED, None, None)
+
+
+def _queue(creadr: int, cwriter: int, addr: int = HOST) -> HostQueue:
+    return HostQueue(addr, PAGE64, creadr, cwriter)
+
+
+def test_every_invariant_is_listed_in_order() -> None:
+    """There are sixteen, and each has its rule."""
+    assert [rule.oracle for rule, _ in INVARIANTS] == [f"H{n}" for n in range(1, 17)]
+    assert {rule for rule, _ in INVARIANTS} <= set(RULES)
+
+
+# ---------------------------------------------------------------- H1, H14
+
+
+@pytest.mark.parametrize("phase", ["trusted", "deprivileged"])
+@pytest.mark.parametrize("addr, owner", [(HYP, "hyp"), (GUEST, "guest")])
+def test_h1_a_device_may_not_be_mapped_over_foreign_memory(phase: str, addr: int, owner: str) -> None:
+    """MAPD alone makes memory writable for hardware; in every phase that memory must be the host's."""
+    stage = Stage(phase=phase)
+    stage.taken_over() if phase == "deprivileged" else stage.node()
+    stage.begin()
+    stage.map_device(1, addr)
+
+    found = [violation for violation in stage.end() if violation.oracle == "H1"]
+
+    assert [(violation.kind.op, violation.kind.owner) for violation in found] == [("MAPD", owner)]
+
+
+def test_h1_every_byte_of_the_table_counts() -> None:
+    """A table that only ends in the guest's memory is as bad as one that begins there."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    stage.map_device(1, MAP["guest"] - 0x100, size=4)
+    (violation,) = stage.end()
+    assert violation.places[0].addr == MAP["guest"]
+
+    stage.begin()
+    stage.map_device(1, MAP["guest"] - 0x180, size=4)  # 384 bytes: just fits
+    assert not stage.end()
+
+
+def test_h1_a_page_in_use_may_not_change_hands() -> None:
+    """The page of a mapped device's table becomes a guest's: a violation at that moment, and not after the device is gone."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    stage.map_device(1, HOST)
+    assert not stage.end()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "guest OWNED")
+    assert kinds(stage.end()) == [("H1", "hardware-writes")]
+
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host OWNED")
+    stage.map_device(1, 0, valid=0)
+    assert not stage.end()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "guest OWNED")
+    assert not stage.end()
+
+
+def test_h1_counts_vpes_tables_and_lpi_tables() -> None:
+    """Virtual pending tables, flat tables of an enabled ITS, and pending tables with LPIs on are written by hardware too."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    stage.map_vpe(3, MAP["hyp"])
+    assert ("H1", "hardware-writes") in kinds(stage.end())
+
+    stage.node(table=MAP["hyp"], indirect=0)
+    assert kinds(stage.op()) == [("H1", "hardware-writes")]
+
+    stage.node(table=MAP["hyp"], indirect=0, enabled=False)
+    assert not stage.op()
+
+    stage.gicr(2, on=True, pend=MAP["guest"])
+    assert ("H1", "hardware-writes") in kinds(stage.op())
+
+
+def test_h14_a_page_of_the_its_is_no_translation_table() -> None:
+    """A device whose table lies over the queue that the hypervisor holds."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.map_device(1, QUEUE + 0x200)
+
+    assert ("H14", "one-use") in kinds(stage.end())
+
+
+# ---------------------------------------------------------------- H2
+
+
+def test_h2_a_slot_may_not_change_between_two_reads() -> None:
+    """The hypervisor reads a level-1 entry, acts on it, the host changes it, it is read again: two snapshots of one thing."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST + 8)
+    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    stage.host(HOST + 8)
+    stage.hyp(HOST + 8)
+
+    assert kinds(stage.end()) == [("H2", "one-snapshot")]
+
+
+@pytest.mark.parametrize("raced", [HOST + 0x100, HOST + 16])
+def test_h2_other_stores_and_new_looks_are_no_race(raced: int) -> None:
+    """A store elsewhere, or a slot that was read for nothing and is looked at anew, is no race."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST + 16)
+    stage.hyp(HOST + 8)
+    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    stage.host(raced)
+    stage.hyp(HOST + 16)
+    stage.hyp(HOST + 8)
+
+    assert not stage.end()
+
+
+def test_h2_forgets_at_the_end_of_the_trap() -> None:
+    """Between two traps the host may change what it likes."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST + 8)
+    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    stage.end()
+    stage.begin()
+    stage.host(HOST + 8)
+    stage.hyp(HOST + 8)
+
+    assert not stage.end()
+
+
+# ---------------------------------------------------------------- H3, H4, H7, H15, H16
+
+
+@pytest.mark.parametrize("addr", [QUEUE, L1, L2])
+@pytest.mark.parametrize("text", ["host OWNED", "host SHARED_OWNED"])
+def test_h3_the_itss_memory_does_not_come_back(addr: int, text: str) -> None:
+    """A page of the hardware's queue or tables that the host can reach again."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(addr + 0x3000, 0x1000, text)
+
+    assert kinds(stage.end()) == [("H3", "out-of-reach")]
+
+
+def test_h3_a_level_2_page_must_have_left_the_host() -> None:
+    """The hypervisor mirrors an entry whose page stays the host's."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.level_1(3, FLAT)
+    stage.hyp(L1 + 24, write=True)
+
+    assert ("H3", "out-of-reach") in kinds(stage.end())
+
+
+def test_h4_the_registers_keep_their_names() -> None:
+    """After the switch-over GITS_CBASER or GITS_BASER<n> names something else; while not Valid they name nothing."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin(MmioWrite(MAP["its"] + 0x80, 8, 0))
+    stage.node(queue=HOST, enabled=False)
+    assert kinds(stage.end()) == [("H4", "registers-kept")]
+
+    stage.begin(MmioWrite(MAP["its"] + 0x100, 8, 0))
+    stage.node(table=FLAT, enabled=False)
+    assert kinds(stage.end()) == [("H4", "registers-kept")]
+
+    stage.begin(MmioWrite(MAP["its"] + 0x100, 8, 0))
+    stage.node(enabled=False)
+    assert not stage.end()
+
+
+def test_h15_half_writes_leave_a_legal_value() -> None:
+    """The same after a 32-bit write to a 64-bit register is H15; a 32-bit register has no halves."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin(MmioWrite(MAP["its"] + 0x104, 4, 0))
+    stage.node(table=FLAT, enabled=False)
+    assert kinds(stage.end()) == [("H15", "half-writes")]
+
+    stage.begin(MmioWrite(MAP["its"] + 0x0, 4, 0))
+    stage.node(table=FLAT, enabled=True)
+    assert kinds(stage.end()) == [("H4", "registers-kept")]
+
+
+def test_h7_level_2_pages_are_aligned_and_named_once() -> None:
+    """An entry that names a page inside another, and two entries that name the same page."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    for index in (1, 2):
+        stage.level_1(index, FLAT)
+        stage.hyp(L1 + 8 * index, write=True)
+
+    assert ("H7", "level-1") in kinds(stage.end())
+
+
+def test_h16_translation_does_not_pass_the_hosts_memory() -> None:
+    """A message translated with a level-1 entry in host memory."""
+    stage = Stage()
+    stage.begin(Msi(1, 2))
+    stage.its(Why.L1_ENTRY, HOST)
+
+    assert ("H16", "translation-ends") in kinds(stage.end())
+
+
+# ---------------------------------------------------------------- H5, H6, H13
+
+
+def test_h5_pins_are_as_many_as_records() -> None:
+    """A page with more or fewer pins than the hypervisor has records of it."""
+    stage = Stage()
+    for pins, records, expected in ((1, 1, []), (2, 1, [("H5", "pins-counted")]), (0, 1, [("H5", "pins-counted")])):
+        stage.notes.pin_counts[pfn(HOST)] = records
+        stage.begin()
+        stage.pages(HOST, 0x1000, f"host SHARED_OWNED pins={pins}" if pins else "host SHARED_OWNED")
+        assert kinds(stage.end()) == expected
+
+
+def test_h5_does_not_bind_who_keeps_no_records() -> None:
+    """A hypervisor that pins nothing and records nothing is not asked."""
+    stage = Stage()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=7")
+
+    assert not stage.end()
+
+
+def test_h6_the_recorded_range_covers_the_table() -> None:
+    """A table across two pages of which only the first is recorded."""
+    stage = Stage()
+    stage.taken_over()
+    for recorded, expected in (({0, 1}, []), ({0}, [("H6", "range-recorded")])):
+        stage.notes.itts[1] = frozenset(pfn(HOST) + n for n in recorded)
+        stage.begin()
+        stage.map_device(1, HOST + 0xF00)
+        assert kinds(stage.end()) == expected
+
+
+def test_h13_every_vpe_is_in_the_records() -> None:
+    """Hardware has mapped a vPE that the hypervisor does not know."""
+    stage = Stage()
+    stage.taken_over()
+    stage.notes.vpes = {4}
+    for vpe_id, expected in ((4, []), (5, [("H13", "vpe-recorded")])):
+        stage.begin()
+        stage.oracle.dma.entry_written(0, (0, "VMAPP", (0x29, vpe_id << 32, 1 << 63, HOST | 15)), Why.VTE)
+        assert kinds(stage.end()) == expected
+
+
+# ---------------------------------------------------------------- H8, H9, H10
+
+
+@pytest.mark.parametrize("before, after, looked_at, fine", [
+    ((0, 0), (0x40, 0x40), 2, True),          # two commands, both looked at
+    ((0, 0), (0x40, 0x80), 2, True),          # four were posted, two looked at so far
+    ((0, 0), (0x40, 0x40), 1, False),         # moved over a command that nobody looked at
+    ((0, 0x40), (0x60, 0x40), 3, False),      # past the write pointer
+    ((0xFFE0, 0xFFE0), (0x20, 0x20), 2, True),  # around the end
+    ((0x40, 0x40), (0, 0), 0, True),          # reset by GITS_CBASER
+    ((0, 0), (0x10000, 0x20), 1, False),      # outside the queue
+])  # fmt: skip
+def test_h8_the_hosts_creadr(before: tuple[int, int], after: tuple[int, int], looked_at: int, fine: bool) -> None:
+    """The host's read pointer moves over what was looked at, and not past the write pointer."""
+    stage = Stage()
+    stage.notes.queue = _queue(*before)
+    stage.op()
+    stage.begin()
+    stage.notes.queue = _queue(*after)
+
+    found = kinds(stage.end(Done([EXECUTED] * looked_at)))
+
+    assert found == ([] if fine else [("H8", "host-creadr")])
+
+
+def test_h9_what_is_refused_changes_nothing() -> None:
+    """A page in another state after an op in which everything was refused; not so if something was carried out."""
+    stage = Stage()
+    refusal = Refused(Reason.ITT_NOT_HOST_OWNED, None, [REFUSED])
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    assert kinds(stage.end(refusal)) == [("H9", "nothing-left")]
+
+    stage.begin()
+    stage.pages(HOST + 0x1000, 0x1000, "host SHARED_OWNED")
+    assert not stage.end(Refused(Reason.ITT_NOT_HOST_OWNED, None, [EXECUTED, REFUSED]))
+
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host OWNED")
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    assert not stage.end(refusal)
+
+
+def test_h10_waiting_has_a_limit() -> None:
+    """More looks at the hardware than there can be commands."""
+    stage = Stage()
+    stage.notes.queue = _queue(0, 0)
+    stage.notes.polled = Waited(10, 10)
+    stage.op()
+    stage.begin()
+    stage.notes.queue = _queue(0, 0x20)
+    stage.notes.polled = Waited(11, 10)
+
+    assert kinds(stage.end(Done([EXECUTED]))) == [("H10", "bounded")]
+
+
+# ---------------------------------------------------------------- H11, H12
+
+
+def test_h11_lpi_tables_are_the_hosts() -> None:
+    """LPIs on with a table in foreign memory, in every phase; with them off there is nothing to say."""
+    stage = Stage(phase="trusted")
+    stage.gicr(1, on=False, prop=HYP & -0x1000)
+    assert not stage.op()
+    stage.gicr(1, on=True, prop=HYP & -0x1000)
+    assert kinds(stage.op()) == [("H11", "lpi-tables")]
+
+
+def test_h11_lpi_tables_are_pinned_where_the_frames_are_guarded() -> None:
+    """A hypervisor that holds the redistributors' frames holds their tables too; one that does not is not asked."""
+    stage = Stage()
+    stage.gicr(1, on=True)
+    assert not stage.op()
+    stage.view.guards = True
+    stage.gicr(2, on=True)
+    assert kinds(stage.op()) == [("H11", "lpi-tables"), ("H11", "lpi-tables")]
+
+    stage.pages(HOST, PAGE64 + 0x2000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.gicr(3, on=True)
+    assert not stage.op()
+
+
+def test_h12_redistributors_agree() -> None:
+    """Two redistributors with LPIs on and different configuration tables, where the frames are guarded."""
+    stage = Stage()
+    stage.pages(HOST, 0x10_0000, "host SHARED_OWNED pins=1")
+    stage.view.guards = True
+    stage.gicr(0, on=True)
+    assert not stage.op()
+    stage.gicr(1, on=True, prop=HOST + 0x4_0000)
+    assert kinds(stage.op()) == [("H12", "propbaser-agrees")]
