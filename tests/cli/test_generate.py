@@ -13,7 +13,7 @@ from itsbox.cli.output import Exit
 
 ROOT = Path(__file__).parents[2]
 run = CliRunner().invoke
-FILES = generated_files()
+FILES = generated_files(ROOT)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -42,6 +42,9 @@ def test_what_is_out_of_date_is_written_once(tmp_path: Path) -> None:
 
     assert run(app, ["generate", *root]).exit_code == Exit.OK
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*") if p.name != "pyproject.toml"} == set(FILES)
+    assert (
+        "* [" not in (tmp_path / "docs" / "decisions" / "README.md").read_text()
+    )  # there are no records in that folder
 
     again = run(app, ["generate", "--check", *root])
     assert again.exit_code == Exit.OK

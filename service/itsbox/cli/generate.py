@@ -11,14 +11,24 @@ from itsbox.cli.output import Exit, fail, stdout
 
 __all__ = ["generated_files", "register"]
 
+DECISIONS = "docs/decisions"
+INDEX = """# Decisions
+
+<!-- generated from the records -->
+
+Each record is one choice that the architecture leaves open (CONSTRAINED UNPREDICTABLE or IMPLEMENTATION DEFINED), or that this
+project had to make: context, decision, consequences, and where it is in the code. Records from 0100 on are the hypervisor's.
+
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(generate)
 
 
-def generated_files() -> dict[str, str]:
-    """Path in the repository to text, of every file that is generated and committed."""
+def generated_files(root: Path) -> dict[str, str]:
+    """Path in the repository at ``root`` to text, of every file that is generated and committed."""
     from itsbox import events, reasons
     from itsbox.api import asyncapi, openapi
     from itsbox.arch.catalogue import markdown_pages
@@ -34,7 +44,16 @@ def generated_files() -> dict[str, str]:
         **{f"docs/reference/{name}": text for name, text in pages.items()},
         "openapi/openapi.json": openapi.text(),
         "openapi/asyncapi.yaml": asyncapi.document(),
+        f"{DECISIONS}/README.md": _index(root / DECISIONS),
     }
+
+
+def _index(folder: Path) -> str:
+    """The list of decision records, by the first line of each."""
+    records = [
+        (path.name, path.read_text(encoding="utf-8").splitlines()[0]) for path in sorted(folder.glob("[0-9]*.md"))
+    ]
+    return INDEX + "".join(f"* [{title.removeprefix('# ').strip()}]({name})\n" for name, title in records)
 
 
 def generate(
@@ -46,7 +65,7 @@ def generate(
     if not (root / "pyproject.toml").is_file():
         fail(Exit.USAGE, f"{root.resolve()} is not the repository (no pyproject.toml)")
     stale = []
-    for name, text in generated_files().items():
+    for name, text in generated_files(root).items():
         path = root / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
