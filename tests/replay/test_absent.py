@@ -5,7 +5,9 @@ from __future__ import annotations
 from itsbox.arch.its_commands import DISCARD, INV, INVALL, MAPD
 from itsbox.arch.layout import Layout
 from itsbox.ops import Fill, MmioWrite, Op, Store
+from itsbox.replay.replayer import replay
 from itsbox.replay.steps import steps_of
+from itsbox.replay.target import InProcess, wish_for
 from itsbox.replay.trace import Acknowledge, End, Head, Line, Read, RecordedCommand, Stored, Trace, Write
 
 ITS, GICR, STRIDE = 0x808_0000, 0x80A_0000, 0x4_0000
@@ -95,7 +97,7 @@ def test_an_itt_is_fresh_again_after_an_unmap() -> None:
 
 
 def test_a_leaving_vpe_has_an_enabled_vlpi_when_pending_last_says_so() -> None:
-    """The guest's configuration is made to answer as recorded, just before the vPE is taken off."""
+    """The guest's configuration is made to answer as recorded and read again, just before the vPE is taken off."""
     vpendbaser = GICR + VPENDBASER
     for read, byte in ((PENDING_LAST, ON[0]), (0, OFF[0])):
         ops = played(
@@ -105,8 +107,23 @@ def test_a_leaving_vpe_has_an_enabled_vlpi_when_pending_last_says_so() -> None:
             Read(1, vpendbaser, 8, 0x4800_0000 | read),
         )
 
-        fill = Fill(0x4900_0000, 0xE000, byte)
-        assert ops.index(fill) + 1 == ops.index(MmioWrite(vpendbaser, 8, 0x4800_0000))
+        leave, enter = (MmioWrite(vpendbaser, 8, flag | 0x4800_0000) for flag in (0, RESIDENT))
+        at = ops.index(Fill(0x4900_0000, 0xE000, byte))
+        assert ops[at + 1 : at + 4] == [leave, enter, leave]
+
+
+def test_a_leaving_vpe_answers_as_recorded() -> None:
+    """Two vPEs of one guest share a table and leave with different answers, whatever became pending in between."""
+    vpropbaser, vpendbaser = GICR + VPROPBASER, GICR + VPENDBASER
+    lines: list[Line] = [Stored(1, 0x4800_0400 + cpu * 0x1_0000, b"\x01") for cpu in (0, 1)]
+    lines += [write(vpropbaser + cpu * STRIDE, 0x4900_0000 | 15) for cpu in (0, 1)]
+    lines += [write(vpendbaser + cpu * STRIDE, RESIDENT | 0x4800_0000 + cpu * 0x1_0000) for cpu in (0, 1)]
+    for cpu, read in ((0, PENDING_LAST), (1, 0)):
+        frame, table = vpendbaser + cpu * STRIDE, 0x4800_0000 + cpu * 0x1_0000
+        lines += [write(frame, table), Read(1, frame, 8, table | read)]
+    target = InProcess(wish_for(head()))
+
+    assert replay(Trace(head(), (*lines, End(99, {}, {}, {}))), target).differences == ()
 
 
 def test_nothing_is_assumed_of_a_vpe_that_nobody_looked_at() -> None:

@@ -1,4 +1,4 @@
-"""The physical address map: which device answers an address (design section 1; QEMU's ``virt`` map).
+"""The physical address map: which device answers an address (QEMU's ``virt`` map).
 
 This is what the wires see, whoever drives them: the host in phase trusted, or the hypervisor on behalf of the host later.
 RAM is not here (``memory.interconnect``); an address that is neither is RAZ/WI.

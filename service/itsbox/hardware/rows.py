@@ -1,4 +1,4 @@
-"""Register rows: which accesses a frame answers, written down as a table (gic-its.md 1.2).
+"""Register rows: which accesses a frame answers, written down as a table (IHI 0069H.b, register accesses).
 
 A 32-bit register answers 4-byte accesses at its offset. A 64-bit one answers 8-byte accesses, and 4-byte accesses to
 either half; a write to a half goes through the register's own rule with the other half as it reads. Everything else in the

@@ -108,9 +108,11 @@ class VlpiFrame:
     # ---------------------------------------------------------------- the best pending vLPI
 
     def _look_for_best(self) -> None:
-        """Go through the resident vPE's tables."""
-        id_bits = min(GICR_VPROPBASER.decode(self.vpropbaser).id_bits, self.gicr.profile.gicr_idbits)
+        """Go through the resident vPE's tables. With IDbits of 31 there is nothing: QEMU counts the bits in 32 bits."""
         self.best_priority = IDLE
+        if self.limit >> 32:
+            return
+        id_bits = min(GICR_VPROPBASER.decode(self.vpropbaser).id_bits, self.gicr.profile.gicr_idbits)
         for intid in pending_intids(self.gicr.interconnect, self.resident, id_bits, Why.VPT):
             self._compare(intid)
 

@@ -9,7 +9,8 @@ decide what the machine answers, and each can be told from the recording itself:
 * **Fresh ITTs.** Software must hand over a zeroed ITT. Memory that was freed and taken again is zeroed before the MAPD that
   maps a device to an ITT which it does not have yet.
 * **A guest's vLPI configuration.** GICR_VPENDBASER.PendingLast tells, when a vPE leaves, whether an enabled vLPI was pending.
-  The guest's configuration table is filled so that it answers as recorded, just before the write that takes the vPE off.
+  The guest's configuration table is filled so that it answers as recorded, just before the write that takes the vPE off; the
+  vPE leaves and returns first, because a redistributor reads the table again when a vPE becomes resident.
 * Level-1 table entries *are* in the recording, as memory lines before the ITS is enabled.
 
 Not put in: what the client's guests acknowledged, and the state of the GIC's wires (timers, SGIs, devices' SPIs). So pending and
@@ -28,7 +29,7 @@ from itsbox.arch.its_tables import ITE
 from itsbox.arch.lpi_tables import LPIConfig, config_offset, config_table_bytes
 from itsbox.arch.redist_registers import GICR_PROPBASER, GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.arch.words import with_high_half, with_low_half
-from itsbox.ops import Fill, Op, Store
+from itsbox.ops import Fill, MmioWrite, Op, Store
 from itsbox.replay.trace import Acknowledge, Head, Read, Stored, Trace, Write
 
 __all__ = ["Absent"]
@@ -135,7 +136,14 @@ class Absent:
         properties = place - GICR_VPENDBASER.OFFSET + GICR_VPROPBASER.OFFSET
         vpropbaser = GICR_VPROPBASER.decode(self.registers.get(properties, 0))
         length = config_table_bytes(vpropbaser.id_bits)
-        return [Fill(vpropbaser.physical_address, length, ON if pending_last else OFF)] if length else []
+        if not length:
+            return []
+        away = GICR_VPENDBASER.decode(resident).replace(valid=0).word()
+        return [
+            Fill(vpropbaser.physical_address, length, ON if pending_last else OFF),
+            MmioWrite(place, 8, away),
+            MmioWrite(place, 8, resident),
+        ]
 
     def _next_read(self, i: int, place: int) -> int | None:
         """PendingLast as the client read it after line ``i`` and before it wrote the register again."""

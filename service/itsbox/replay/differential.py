@@ -131,6 +131,7 @@ def _blank(sequence: Sequence) -> list[Op]:
         places.VPE_TABLE: 0x1_0000,
         places.VPE_TABLE_L2: L2_BYTES,
         places.PROPERTIES: 0x1_0000,
+        places.VIRTUAL_PROPERTIES: 0x1_0000,
         places.PENDING: places.SLOTS * places.SLOT_BYTES,
         places.ITT: places.SLOTS * places.SLOT_BYTES + 12 * ITT_SPILL,
         places.VPT: places.SLOTS * places.SLOT_BYTES,

@@ -17,7 +17,14 @@ from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS
 from itsbox.arch.its_tables import L1Entry
 from itsbox.arch.layout import Register
 from itsbox.arch.lpi_tables import config_table_bytes
-from itsbox.arch.redist_registers import GICR_CTLR, GICR_PENDBASER, GICR_PROPBASER, GICR_WAKER
+from itsbox.arch.redist_registers import (
+    GICR_CTLR,
+    GICR_PENDBASER,
+    GICR_PROPBASER,
+    GICR_VPENDBASER,
+    GICR_VPROPBASER,
+    GICR_WAKER,
+)
 from itsbox.hardware.profile import PROFILES, MemoryMap
 from itsbox.ops import Fill, MmioRead, MmioWrite, Msi, Op, Store
 from itsbox.replay import commands, places
@@ -68,8 +75,9 @@ def generate(seed: int, gic: int, length: int = 30) -> Sequence:
     cpus = rng.choice((1, 2, 4))
     author = _Author(rng, gic, cpus)
     author.set_up()
+    steps = _STEPS if gic >= 4 else _STEPS[:-1]
     for _ in range(length):
-        step = rng.choices(_STEPS, _STEP_WEIGHTS)[0]
+        step = rng.choices(steps, _STEP_WEIGHTS[: len(steps)])[0]
         step(author)
     author.look()
     return Sequence(seed, gic, cpus, author.map, author.setup, tuple(author.ops))
@@ -273,6 +281,30 @@ def _corrupt(author: _Author) -> None:
     author.ops.append(Store(author.at(place) + rng.choice((0, 1, 2, 3, 8, 16)) * len(entry), entry))
 
 
+def _residency(author: _Author) -> None:
+    """Schedule a vPE in or out on some CPU, with its configuration changed before or behind its back (GICv4)."""
+    rng = author.rng
+    frame = author.map.gicr + rng.randrange(author.cpus) * author.map.gicr_stride
+    vpt = author.operands.vpt(author.operands.vpe())
+    properties = author.at(places.VIRTUAL_PROPERTIES)
+    choice = rng.randrange(6)
+    if choice <= 1:
+        author.ops.append(Fill(properties, config_table_bytes(15), rng.choice((0xA1, 0xA0, 0x01))))
+        author.write(frame + GICR_VPROPBASER.OFFSET, 8, properties | rng.choice((12, 13, 14, 15, 15, 31)))
+        flags = _word(GICR_VPENDBASER, valid=1, pending_last=rng.randrange(2), idai=rng.randrange(2))
+        author.write(frame + GICR_VPENDBASER.OFFSET, 8, vpt | flags)
+    elif choice == 2:
+        author.write(frame + GICR_VPENDBASER.OFFSET, 8, vpt | _word(GICR_VPENDBASER, pending_last=rng.randrange(2)))
+    elif choice == 3:  # Valid alone, by its half
+        author.write(frame + GICR_VPENDBASER.OFFSET + 4, 4, rng.choice((0, 1 << 31)))
+    elif choice == 4:  # an address alone
+        author.write(frame + GICR_VPENDBASER.OFFSET, 4, author.at(places.VPT))
+    else:
+        author.write(frame + GICR_VPROPBASER.OFFSET, 8, rng.choice((properties, places.NOWHERE)) | 15)
+    author.ops.append(MmioRead(frame + GICR_VPENDBASER.OFFSET, rng.choice((4, 8))))
+    author.ops.append(MmioRead(frame + GICR_VPROPBASER.OFFSET, 8))
+
+
 _FLAT: Final = (places.DEVICE_TABLE, places.COLLECTION_TABLE, places.VPE_TABLE)
 _TABLES: Final = (
     (places.DEVICE_TABLE, "device"),
@@ -283,5 +315,5 @@ _TABLES: Final = (
     (places.VPE_TABLE_L2, "vpe"),
     (places.ITT + 3 * places.SLOT_BYTES, "itt"),
 )
-_STEPS: Final[tuple[Callable[[_Author], None], ...]] = (_commands, _msi, _look, _restart, _poke, _corrupt)
-_STEP_WEIGHTS: Final = (70, 8, 8, 5, 6, 3)
+_STEPS: Final[tuple[Callable[[_Author], None], ...]] = (_commands, _msi, _look, _restart, _poke, _corrupt, _residency)
+_STEP_WEIGHTS: Final = (70, 8, 8, 5, 6, 3, 8)
