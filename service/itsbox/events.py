@@ -1,7 +1,7 @@
 """Every event that a machine or a session can stream: declared once, emitted as plain tuples.
 
 An emitted event is ``(type, step, value, value, ...)``, the values in the order of ``type.fields``. It stays a tuple until
-somebody reads it; ``render`` then gives the wire form of design section 5. ``seq`` is the session's business.
+somebody reads it; ``render`` then gives the wire form of the wire contract. ``seq`` is the session's business.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every input of a machine as data, and the closed union of what may come of it.
 
-An op is what a client does as the host (or as a device): design section 5, "Ops". An outcome is what the
+An op is what a client does as the host (or as a device): the wire contract, "Ops". An outcome is what the
 machine answers. Two channels live here, told apart by type: what hardware shows (``Value``, ``Done``, ...) and what the
 hypervisor refused (``Refused``, ``Aborted``, ``Panicked``), each with its reason.
 

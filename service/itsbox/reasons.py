@@ -75,13 +75,13 @@ class Reason(Enum):
     WINDOW_CLOSED = ("window_closed", "The take-over is part of the switch-over, which has not begun or is over.", f"{_RFC} 14", "EPERM")
     POINTER_UNALIGNED = ("pointer_unaligned", "A pointer that must name whole pages is not page aligned.", "The series of 7 August 2026, patch 13", "EINVAL")
     QUEUE_MISMATCH = ("queue_mismatch", "The queue that the host names is not the one in GITS_CBASER, or its length is wrong.", f"{_RFC} 6", "EINVAL")
-    QUEUE_BUSY = ("queue_busy", "The hardware queue is not drained: commands are in flight or stalled.", "gic-its.md 10.4, step 1", "EBUSY")
+    QUEUE_BUSY = ("queue_busy", "The hardware queue is not drained: commands are in flight or stalled.", "docs/explanation/dma-surface.md 8, step 1", "EBUSY")
     TABLE_MISMATCH = ("table_mismatch", "A table that the host names is not the one in GITS_BASER<n>, or its size is wrong.", f"{_RFC} 7", "EINVAL")
     TABLE_MISSING = ("table_missing", "There is no valid table of the type that the command needs.", f"{_RFC} 8", "EINVAL")
     TABLE_WITHOUT_COPY = ("table_without_copy", "A two-level table comes without the host's copy of its level 1.", "The series of 7 August 2026, patch 7", "EINVAL")
     L2_UNUSABLE = ("l2_unusable", "A level-1 entry names a level-2 page that is misaligned, used twice or not the host's alone.", f"{_RFC} 7", "EPERM")
-    DEVICE_UNUSABLE = ("device_unusable", "A device that was mapped before has an interrupt translation table that is not the host's.", "gic-its.md 10.4, step 5", "EPERM")
-    VPE_UNUSABLE = ("vpe_unusable", "A vPE that was mapped before has tables that are not the host's.", "gic-its.md 10.4, step 5", "EPERM")
+    DEVICE_UNUSABLE = ("device_unusable", "A device that was mapped before has an interrupt translation table that is not the host's.", "docs/explanation/dma-surface.md 8, step 5", "EPERM")
+    VPE_UNUSABLE = ("vpe_unusable", "A vPE that was mapped before has tables that are not the host's.", "docs/explanation/dma-surface.md 8, step 5", "EPERM")
 
     # ---------------------------------------------------------------- registers
     NOT_TAKEN_OVER = ("not_taken_over", "Stage 2 is on but the device has not been handed over yet: its registers are dead.", f"{_RFC} 6, pkvm_handle_gic_emulation")
@@ -118,7 +118,7 @@ class Reason(Enum):
     DEVICE_NOT_MAPPED = ("device_not_mapped", "The hypervisor's records have no such device.", f"{_GIC}, ITS commands", "EINVAL")
     EVENT_ID_RANGE = ("event_id_range", "The EventID is beyond the Size with which the device was mapped.", f"{_GIC}, MAPTI", "EINVAL")
     INTID_RANGE = ("intid_range", "The INTID is not an LPI that the machine has.", f"{_GIC}, MAPTI", "EINVAL")
-    RD_BASE_UNKNOWN = ("rd_base_unknown", "RDbase names no redistributor of this machine.", f"{_GIC}, MAPC; gic-its.md 9.4, A11", "EINVAL")
+    RD_BASE_UNKNOWN = ("rd_base_unknown", "RDbase names no redistributor of this machine.", f"{_GIC}, MAPC; docs/explanation/dma-surface.md 4, A11", "EINVAL")
     VPE_NOT_MAPPED = ("vpe_not_mapped", "The hypervisor's records have no such vPE.", f"{_GIC}, VMAPTI", "EINVAL")
     VPE_ALREADY_MAPPED = ("vpe_already_mapped", "The vPE is mapped; mapping it again is UNPREDICTABLE.", f"{_GIC}, VMAPP", "EINVAL")
     VPE_RESIDENT = ("vpe_resident", "The vPE is resident on a redistributor.", f"{_GIC}, VMAPP and VMOVP", "EBUSY")
@@ -127,7 +127,7 @@ class Reason(Enum):
     VCONF_NOT_HOST_OWNED = ("vconf_not_host_owned", "The vPE's configuration table lies in memory that is not the host's.", f"{_GIC}, VMAPP (GICv4.1)", "EPERM")
     VINTID_RANGE = ("vintid_range", "The virtual INTID is not an LPI of the vPE.", f"{_GIC}, VMAPTI", "EINVAL")
     DOORBELL_RANGE = ("doorbell_range", "The doorbell is neither 1023 nor an LPI that the machine has.", f"{_GIC}, VMAPTI", "EINVAL")
-    ITS_LIST_UNKNOWN = ("its_list_unknown", "ITSList names an ITS that does not exist: the command would wait for it for ever.", f"{_GIC}, VMOVP; gic-its.md 9.4, A18", "EINVAL")
+    ITS_LIST_UNKNOWN = ("its_list_unknown", "ITSList names an ITS that does not exist: the command would wait for it for ever.", f"{_GIC}, VMOVP; docs/explanation/dma-surface.md 4, A18", "EINVAL")
 
     # ---------------------------------------------------------------- redistributors
     LPIS_ENABLED = ("lpis_enabled", "The register is frozen while LPIs are enabled.", f"{_ANDROID}; {_GIC}, GICR_PROPBASER")

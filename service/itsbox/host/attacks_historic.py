@@ -1,6 +1,6 @@
 """Defects that other software had, as far as they can exist on this machine: mistakes of drivers that make an ITS run wild.
 
-A driver's mistake is not an attack, but behind a hypervisor it must end no worse than one (gic-its.md 6.2 to 6.4).
+A driver's mistake is not an attack, but behind a hypervisor it must end no worse than one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Devices and their events as Linux maps, moves, masks and frees them (gic-its.md 8.3).
+"""Devices and their events as Linux maps, moves, masks and frees them (Linux, irq-gic-v3-its.c).
 
 A command that times out changes nothing here: the kernel does not look at the result and goes on, and so its idea of what is
 mapped may differ from the ITS's. That is what the seed's hang is made of.

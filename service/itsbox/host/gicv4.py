@@ -1,6 +1,6 @@
 """What GICv4 adds to booting: ITS numbers, the vPE proxy device, the virtual LPI frames, GICv4.1's vPE tables.
 
-Facts: gic-its.md 8.1 (steps 5, 6), 8.2 (step 6), 8.3; pkvm-its-series.md 7; qemu-oracle.md 5.
+Facts: Linux, irq-gic-v3-its.c, 8.2 (step 6), 8.3; Linux, irq-gic-v3-its.c; what a recorded Linux does.
 """
 
 from __future__ import annotations

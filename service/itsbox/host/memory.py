@@ -1,9 +1,9 @@
 """The host kernel's memory: whole pages by order, as from a buddy allocator, and the pool that small ITTs come from.
 
 The driver takes its memory from the first half of RAM; the rest is left untouched for whoever drives the machine by hand
-(design section 5). All state is lists of integers, so a snapshot of the driver is a copy of it.
+(docs/reference/driver.md). All state is lists of integers, so a snapshot of the driver is a copy of it.
 
-The ITT pool is a kernel ``gen_pool`` of whole pages in granules of 256 bytes (pkvm-its-series.md 7): the first ITT in
+The ITT pool is a kernel ``gen_pool`` of whole pages in granules of 256 bytes (Linux, irq-gic-v3-its.c): the first ITT in
 each fresh page is page-aligned and the next ones are not. The seed's hang hangs on that.
 """
 

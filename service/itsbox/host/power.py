@@ -1,4 +1,4 @@
-"""Suspend and resume, and CPUs that go offline and come back (gic-its.md 8.5)."""
+"""Suspend and resume, and CPUs that go offline and come back (Linux, irq-gic-v3-its.c)."""
 
 from __future__ import annotations
 

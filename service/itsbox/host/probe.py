@@ -1,6 +1,6 @@
 """Booting the interrupt controller: probe each ITS, bring up each CPU, map its collection.
 
-Order of accesses and values: gic-its.md 8.1 and 8.2, and the recorded boot of a real Linux, which a test compares with this
+Order of accesses and values: Linux, irq-gic-v3-its.c, and the recorded boot of a real Linux, which a test compares with this
 driver's accesses one by one.
 """
 
@@ -70,7 +70,7 @@ def probe(kernel: Kernel) -> None:
     for cpu in range(kernel.platform.cpus):
         bring_up(kernel, cpu, woken=cpu == 0)
     for its in state.its:
-        # A machine has had an early device by now, gone or not: what stays is its level-2 page (design section 5).
+        # A machine has had an early device by now, gone or not: what stays is its level-2 page (docs/reference/driver.md).
         ensure_entry(kernel, its, TABLE_DEVICES, _FIRST_DEVICE)
     state.phase = "probed"
 

@@ -1,6 +1,6 @@
 """The command queue as Linux drives it: allocate a slot, write the command, move CWRITER, poll CREADR, give up.
 
-Facts of pkvm-its-series.md 7. Four of them matter to anyone who reads a log of this driver:
+Facts of Linux, irq-gic-v3-its.c. Four of them matter to anyone who reads a log of this driver:
 
 * each command is written, followed by a SYNC or VSYNC if it has one, and CWRITER is moved once, by a 32-bit store;
 * CREADR is sampled before and polled after, 32 bits wide and *unmasked*: a Stalled bit shows as an odd number;

@@ -1,7 +1,8 @@
 """The redistributors as Linux brings them up, CPU by CPU: find, wake, configure, switch LPIs on.
 
-Order of accesses and values: gic-its.md 8.2 and the recorded boot. What other parts of a kernel do in these frames (enabling
-the timer's PPI and the inter-processor SGIs) is deliberately absent, and so is all of the distributor but its ID registers.
+Order of accesses and values: Linux, irq-gic-v3-its.c, and the recorded boot. What other parts of a kernel do in these frames
+(enabling the timer's PPI and the inter-processor SGIs) is deliberately absent, and so is all of the distributor but its ID
+registers.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def matrix(names: Sequence[str], presets: Sequence[str], make_machine: MakeMachi
 
 # ---------------------------------------------------------------------------------------------------- the registry
 
-_A: Final = "gic-its.md 9.4, "
+_A: Final = "docs/explanation/dma-surface.md 4, "
 _MAIL: Final = "the mail of 25 March 2026, "
 
 
@@ -256,13 +256,13 @@ _ALL: Final = (
             source=_MAIL + "section 3", profile="virt-gicv4", before=_early_vpe, claimed=7),
     _attack("toctou", "A host store between the hypervisor's reads", attacks_queue.race, source=_A + "A13", claimed=6),
     _attack("forged-level-2", "A level-2 page that is forged before it is handed over", attacks_tables.forged_level_2,
-            source=_A + "A2; gic-its.md 3.2", claimed=8),
+            source=_A + "A2; IHI 0069H.b, Two-level tables", claimed=8),
     _attack("own-tables", "A translation table over the ITS's own queue and tables", attacks_itts.itt_over_own_tables,
-            source="gic-its.md 10.3, H14", claimed=8),
+            source="docs/explanation/dma-surface.md 7, H14", claimed=8),
     _attack("preswitch-itt", "A device mapped before the switch-over", attacks_itts.preswitch_itt, before=_early_device,
-            source="gic-its.md 10.4, step 5"),
+            source="docs/explanation/dma-surface.md 8, step 5"),
     _attack("unshared-itt", "A translation table is unshared and given away", attacks_itts.unshared_itt,
-            source="pkvm-its-series.md 3, P8", claimed=8),
+            source="docs/explanation/series.md, patch 8", claimed=8),
     _defect(1, "inverted-alignment", "The alignment test the wrong way round", attacks_defects.map_three_events),
     _defect(2, "level-1-index", "Level 1 indexed by the raw id", attacks_defects.new_level_2),
     _defect(3, "base-mask", "Masks that clear nothing: suspend and resume", attacks_defects.suspend_and_resume),

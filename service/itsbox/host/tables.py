@@ -1,6 +1,6 @@
 """The ITS's tables as Linux sets them up: page size, one level or two, attributes that stick, level-2 pages on demand.
 
-Order of accesses and values: gic-its.md 8.1 steps 9a to 9e, and the recorded boot.
+Order of accesses and values: Linux, irq-gic-v3-its.c, and the recorded boot.
 """
 
 from __future__ import annotations

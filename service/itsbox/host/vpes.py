@@ -1,4 +1,4 @@
-"""vPEs as Linux and KVM drive them: map, move, unmap (gic-its.md 8.3).
+"""vPEs as Linux and KVM drive them: map, move, unmap (Linux, irq-gic-v3-its.c).
 
 All vPEs are one guest's: they share one configuration table for virtual LPIs, as ``struct its_vm`` has it.
 """

@@ -237,7 +237,7 @@ class PhysicalChecks:
         return self._collection(c.icid)
 
     def sync(self, c: SYNC) -> Checked:
-        """RDbase: a SYNC to a redistributor that is not there may never end (gic-its.md 9.4, A18)."""
+        """RDbase: a SYNC to a redistributor that is not there may never end (docs/explanation/dma-surface.md 4, A18)."""
         return self.redistributor(c.rd_base)
 
     def movall(self, c: MOVALL) -> Checked:

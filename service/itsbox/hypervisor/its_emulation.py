@@ -265,7 +265,7 @@ def _bounded(row: Row, offset: int, size: int, value: int | None) -> int | Reaso
 
 
 def _halves(row: Row, offset: int, size: int, value: int | None) -> int | Reason:
-    """The architecture: the whole register, or an aligned half of a 64-bit one (gic-its.md 1.2)."""
+    """The architecture: the whole register, or an aligned half of a 64-bit one (IHI 0069H.b, register accesses)."""
     width = row.end - row.start
     if size == width and offset == row.start:
         if value is None:

@@ -126,7 +126,7 @@ knob(
     "preswitch_devices", "takeover", "Devices that were mapped before the switch-over.",
     unknown="are not known to the hypervisor, and their tables not pinned",
     walked="are found by walking the device and vPE tables; their memory is pinned like any other",
-    source="RFC 7; own: gic-its.md 10.4, step 5",
+    source="RFC 7; own: docs/explanation/dma-surface.md 8, step 5",
     consequence="`unknown`: the host can donate such a table's page to a guest while the ITS still writes to it.",
 )  # fmt: skip
 
@@ -227,7 +227,7 @@ knob(
 knob(
     "reserved_bits", "commands", "RES0 bits of a command or a level-1 entry.",
     kept="reach the hardware", cleared="are cleared first; a level-1 entry whose page is misaligned is refused",
-    source="RFC 8; own: gic-its.md 10.2", consequence="`kept`: they may mean something to the implementation.",
+    source="RFC 8; own: docs/explanation/dma-surface.md 6", consequence="`kept`: they may mean something to the implementation.",
 )  # fmt: skip
 knob(
     "rd_base", "commands", "RDbase of MAPC, SYNC, MOVALL, VMAPP and VMOVP.",

@@ -58,7 +58,7 @@ knob(
     "release_time", "itt", "When pages are given back.",
     checking="while the command is checked, before the ITS has seen it",
     completion="after the ITS has carried the command out",
-    source="RFC 8, v2 8; own: gic-its.md 10.2",
+    source="RFC 8, v2 8; own: docs/explanation/dma-surface.md 6",
     consequence="`checking`: for a moment, or for good if the command fails, the ITS uses a page that is not held.",
 )  # fmt: skip
 knob(
@@ -87,7 +87,7 @@ knob(
     "rollback", "itt", "What a command that fails after its check takes back.",
     partial="the pages it tracked; a level-2 page taken for it stays taken",
     full="everything",
-    source="RFC 8, v2 6; own: gic-its.md 10.3, H9",
+    source="RFC 8, v2 6; own: docs/explanation/dma-surface.md 7, H9",
     consequence="`partial`: state changes although the command did not happen.",
 )  # fmt: skip
 
@@ -135,7 +135,7 @@ knob(
     "l1_removal", "tables", "The host clears a level-1 entry that is in use.",
     returned="the level-2 page goes back to the host, with the ITS possibly still using it",
     ignored="nothing: an entry that was valid stays, as the architecture has no way to shrink a live table",
-    source="RFC 8; own: gic-its.md 3.2",
+    source="RFC 8; own: IHI 0069H.b, Two-level tables",
     consequence="`returned`: use after free by the ITS.",
 )  # fmt: skip
 knob(
@@ -166,7 +166,7 @@ knob(
     "base_writes", "registers", "What a permitted write of GITS_CBASER or GITS_BASER<n> may contain.",
     forced="anything: address and size are replaced, attributes and Valid are the host's",
     exact="what the register shows the host; attributes do not count, any other difference is refused",
-    source="RFC 12 and 13; own: gic-its.md 10.1",
+    source="RFC 12 and 13; own: docs/explanation/dma-surface.md 5",
     consequence="`forced`: the host makes a table invalid or changes its attributes.",
 )  # fmt: skip
 knob(
@@ -187,7 +187,8 @@ knob(
 knob(
     "ctlr_bits", "registers", "Which bits of GITS_CTLR the host writes.",
     host="all", enabled_only="Enabled; the others stay",
-    source="RFC 11; own: gic-its.md 10.1", consequence="`host`: ITS_Number and IMPLEMENTATION DEFINED bits too.",
+    source="RFC 11; own: docs/explanation/dma-surface.md 5",
+    consequence="`host`: ITS_Number and IMPLEMENTATION DEFINED bits too.",
 )  # fmt: skip
 knob(
     "register_width", "registers", "How many bytes the handler of GITS_CTLR stands for.",
@@ -201,14 +202,14 @@ knob(
     any="any: a half is taken for the whole register",
     bounded="aligned ones not wider than the register: a half is still taken for the whole",
     halves="32 and 64 bits as the architecture has them, halves put together with the other half as it reads",
-    source="RFC 6; v2 6; own: gic-its.md 10.1",
+    source="RFC 6; v2 6; own: docs/explanation/dma-surface.md 5",
     consequence="`any`, `bounded`: half writes give registers a value that nobody wrote.",
     defects=(13,),
 )  # fmt: skip
 knob(
     "register_view", "registers", "What reads of CBASER, CWRITER, CREADR and BASER<n> show.",
     hardware="the hardware's registers", host="the host's own queue and level-1 copies",
-    source="RFC 6, 12, 13; own: gic-its.md 10.1",
+    source="RFC 6, 12, 13; own: docs/explanation/dma-surface.md 5",
     consequence="`hardware`: the host learns the hypervisor's addresses and pointers.",
 )  # fmt: skip
 knob(

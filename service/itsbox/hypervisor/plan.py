@@ -2,7 +2,8 @@
 
 A check is pure and answers plans. ``commit`` carries out what must hold before the ITS sees the command (pages shared and
 pinned, level-1 entries mirrored), ``complete`` what may only follow once the ITS has carried it out (pages let go), ``undo``
-takes back a commit whose command never was. There is no half state: each step is all or nothing (gic-its.md 10.3, H9).
+takes back a commit whose command never was. There is no half state: each step is all or nothing
+(docs/explanation/dma-surface.md 7, H9).
 
 Plans are plain data: a stalled command's are kept in the state of its ITS.
 """

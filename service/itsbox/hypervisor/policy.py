@@ -1,7 +1,7 @@
 """What becomes of an access to a guarded ITS that no emulated register stands for: forward it, or refuse it.
 
 The series forwards everything it does not know (``pkvm_handle_forward_req``); ``strict`` lets through what the architecture
-gives to software and nothing else (gic-its.md 10.1).
+gives to software and nothing else (docs/explanation/dma-surface.md 5).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Redistributors behind the hypervisor: their LPI tables are memory that hardware reads and writes on the host's word.
 
-Per redistributor, the states of gic-its.md 10.5:
+Per redistributor, the states of docs/explanation/dma-surface.md 9:
 
 * before ``__pkvm_init_redist_emulation``: GICR_CTLR reads RWP, so that the driver waits; writes are refused;
 * LPIs off: GICR_PROPBASER and GICR_PENDBASER take legal fields and nothing is in use;
@@ -197,7 +197,7 @@ class RedistEmulation:
                 return Reason.REGISTER_READ_ONLY, REFUSED
             return self._forward(access)
         if access.size < register.SIZE:
-            # A half of a write-only register leaves the other half zero (gic-its.md 4.3).
+            # A half of a write-only register leaves the other half zero (IHI 0069H.b, GICR registers).
             now = 0 if register.ACCESS is Access.WO else self._shown(cpu, register)
             value = with_low_half(now, value) if place.byte == 0 else with_high_half(now, value)
         denied = rule(cpu, value)

@@ -5,7 +5,7 @@ views of one table: how often each object holds each page. The knobs decide what
 ``tracking_slots``); other kinds of object than interrupt translation tables are counted and pinned always.
 
 A page is shared when the first object holds it and unshared when the last lets go; it is pinned once for each hold (H5 of
-gic-its.md 10.3). Objects of different kinds never hold the same page.
+docs/explanation/dma-surface.md 7). Objects of different kinds never hold the same page.
 """
 
 from __future__ import annotations

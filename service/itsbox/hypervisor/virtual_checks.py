@@ -2,7 +2,8 @@
 
 Under ``strict`` a vPE is known from its VMAPP on: its pending table (and on GICv4.1 its configuration table) are held like an
 interrupt translation table and let go only once the ITS has unmapped the vPE. Every other command must name a vPE in the
-records; virtual INTIDs, doorbells, targets and ITS lists must lie within what the machine has (gic-its.md 9.2).
+records; virtual INTIDs, doorbells, targets and ITS lists must lie within what the machine has
+(docs/explanation/dma-surface.md 2).
 """
 
 from __future__ import annotations

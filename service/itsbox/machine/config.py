@@ -67,7 +67,7 @@ class MachineConfig:
         quirks: dict[str, Any] | None = None,
         oracle: str = "on",
     ) -> MachineConfig:
-        """Build from the wire's fields (design section 5, Sessions). Raises ConfigError naming the field."""
+        """Build from the wire's fields (the wire contract, sessions). Raises ConfigError naming the field."""
         base = PROFILES.get(profile)
         if base is None:
             raise ConfigError("profile", _one_of(tuple(PROFILES)))

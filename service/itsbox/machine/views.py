@@ -1,6 +1,6 @@
 """What people look at: registers, queues, tables and memory as JSON-like data. Looking changes nothing.
 
-Shapes are those of design section 5, "Looking". ``hw`` is what hardware has, ``host`` what the host is made to see; before the
+Shapes are those of the wire contract, "Looking". ``hw`` is what hardware has, ``host`` what the host is made to see; before the
 switch-over they are the same and there is no host side.
 """
 

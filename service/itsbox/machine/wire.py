@@ -1,4 +1,4 @@
-"""Outcomes as the wire shows them: plain JSON-like dicts (design section 5, "Ops"). Validation of input is the API's."""
+"""Outcomes as the wire shows them: plain JSON-like dicts (the wire contract, "Ops"). Validation of input is the API's."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Initiator:
 
 
 class Why:
-    """Why the ITS or a redistributor touches memory; one word per row of the DMA table (gic-its.md 9)."""
+    """Why the ITS or a redistributor touches memory; one word per row of the DMA table (docs/explanation/dma-surface.md)."""
 
     COMMAND = "command"
     L1_ENTRY = "l1_entry"

@@ -1,11 +1,11 @@
-"""The DMA surface as data: for each reason to touch memory, whose memory it may be (gic-its.md 9).
+"""The DMA surface as data: for each reason to touch memory, whose memory it may be (docs/explanation/dma-surface.md).
 
 Under every preset and in every phase, memory of the hypervisor or of a guest that is not the ITS's own *for that use* is out of
 bounds, for reading as for writing. Host memory is never a violation while the host is trusted, which under ``off`` is always.
 After deprivilege the rows say which structures must have left the host's reach, because a host that can still write them
 decides what the ITS does next: the command queue, level-1 entries, device and vPE tables, and the collection table where an
 entry holds an address (GITS_TYPER.PTA = 1). Translation tables, pending and configuration tables may stay host memory: what
-the host writes there reaches its own interrupts only (gic-its.md 9.2, note 1).
+the host writes there reaches its own interrupts only (docs/explanation/dma-surface.md 2, note 1).
 
 Missing memory answers nobody and leaks nothing, so it is never a violation.
 """

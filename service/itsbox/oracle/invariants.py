@@ -5,7 +5,7 @@ op pays for what it did. H1 always applies: there is something to protect under 
 so they apply once the host is deprivileged and to what the hypervisor has taken on: it cannot break its word about a queue,
 a table or a redistributor that it never took. What such a hole leads to, the DMA check and H1 see when it is used.
 
-Source: gic-its.md 10.3. Sentences are this project's.
+Source: docs/explanation/dma-surface.md 7. Sentences are this project's.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Final
 
 from itsbox.oracle.violations import Rule
 
-_SOURCE: Final = "gic-its.md 10.3, "
+_SOURCE: Final = "docs/explanation/dma-surface.md 7, "
 
 # ---------------------------------------------------------------- the DMA check
 
@@ -14,43 +14,43 @@ FOREIGN_WRITE: Final = Rule(
     "DMA",
     "foreign-write",
     "The ITS and the redistributors never write memory of the hypervisor or of a guest that is not the ITS's own for that use.",
-    "gic-its.md 9, owner column",
+    "docs/explanation/dma-surface.md, owner column",
 )
 FOREIGN_READ: Final = Rule(
     "DMA",
     "foreign-read",
     "The ITS and the redistributors never read tables from memory of the hypervisor or of a guest that is not the ITS's own.",
-    "gic-its.md 9, owner column",
+    "docs/explanation/dma-surface.md, owner column",
 )
 FOREIGN_COMMAND: Final = Rule(
     "DMA",
     "foreign-command",
     "The ITS never takes memory of the hypervisor or of a guest for commands, except the hypervisor's own queue for it.",
-    "gic-its.md 9.1, GITS_CBASER",
+    "docs/explanation/dma-surface.md 1, GITS_CBASER",
 )
 WRONG_USE: Final = Rule(
     "DMA",
     "wrong-use",
     "Memory that the hypervisor holds for one use of the ITS is never touched for another.",
-    "gic-its.md 10.3, H14",
+    "docs/explanation/dma-surface.md 7, H14",
 )
 HOST_ENTRY: Final = Rule(
     "DMA",
     "host-entry",
     "After deprivilege nothing that decides what the ITS does next is fetched from memory that the host can write.",
-    "gic-its.md 9.1; 9.2",
+    "docs/explanation/dma-surface.md 1; 9.2",
 )
 MESSAGE: Final = Rule(
     "DMA",
     "message",
     "Bus messages of the ITS go to the frames of redistributors and to nothing else.",
-    "gic-its.md 9.2, MAPC RDbase",
+    "docs/explanation/dma-surface.md 2, MAPC RDbase",
 )
 DEPUTY: Final = Rule(
     "DMA",
     "deputy",
     "The hypervisor never reads or writes a guest's memory, nor writes the host's unshared memory, on behalf of the host.",
-    "gic-its.md 9.4, A15",
+    "docs/explanation/dma-surface.md 4, A15",
 )
 
 # ---------------------------------------------------------------- the invariants
@@ -61,7 +61,7 @@ H1: Final = Rule(
 )  # fmt: skip
 H2: Final = Rule(
     "H2", "one-snapshot", "A command or level-1 entry is read once and used as it was read: what is checked is what is done.",
-    _SOURCE + "H2; gic-its.md 9.4, A13",
+    _SOURCE + "H2; docs/explanation/dma-surface.md 4, A13",
 )  # fmt: skip
 H3: Final = Rule(
     "H3", "out-of-reach", "The hardware's queue, level-1 tables and the level-2 pages of devices and vPEs stay out of the "
@@ -89,7 +89,8 @@ H9: Final = Rule(
     "H9", "nothing-left", "What is refused changes nothing: no page, no register, no pending command.", _SOURCE + "H9",
 )  # fmt: skip
 H10: Final = Rule(
-    "H10", "bounded", "The hypervisor waits for hardware a bounded number of times.", _SOURCE + "H10; gic-its.md 9.4, A17",
+    "H10", "bounded", "The hypervisor waits for hardware a bounded number of times.",
+    _SOURCE + "H10; docs/explanation/dma-surface.md 4, A17",
 )  # fmt: skip
 H11: Final = Rule(
     "H11", "lpi-tables", "While EnableLPIs is set, the configuration and pending tables are the host's memory, and pinned where "

@@ -1,4 +1,4 @@
-"""A machine hosted by a running service, over HTTP batches (design section 5, "Ops")."""
+"""A machine hosted by a running service, over HTTP batches (the wire contract, "Ops")."""
 
 from __future__ import annotations
 

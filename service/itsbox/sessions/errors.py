@@ -1,7 +1,7 @@
 """What a session layer can answer instead of a result: one class per problem type.
 
 These are the client's mistakes, the service's caps, and our own defects. What the simulated machine does, or its hypervisor
-refuses, is never here (design section 4).
+refuses, is never here (ARCHITECTURE.md).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ MIB: Final = 1 << 20
 class Limits:
     """Caps and clocks. A field's name is the ``cap`` that a 413 or 429 names.
 
-    Defaults are those of design section 5, "Service"; each is a setting.
+    Defaults are those of the wire contract, "Service"; each is a setting.
     """
 
     sessions: int = 256
