@@ -1,4 +1,4 @@
-// What the event stream carries: design section 5, "Events", and openapi/asyncapi.yaml.
+// What the event stream carries: the wire contract, "Events", and openapi/asyncapi.yaml.
 
 /** One event. `seq` starts at 1 and has no holes; `step` is the machine's own time. */
 export interface SessionEvent {

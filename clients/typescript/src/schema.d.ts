@@ -2791,7 +2791,7 @@ export interface operations {
             };
             path: {
                 /** @description A name from `GET /v1/scenarios`. */
-                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked";
+                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked" | "zephyr-queue-size" | "zephyr-itt-size";
             };
             cookie?: never;
         };

@@ -43,7 +43,7 @@ class LiveService:
         self.http = httpx.Client(base_url=self.url, timeout=60)
         for _ in range(300):
             try:
-                if self.http.get("/healthz").status_code == 200:
+                if self.http.get("/healthz", timeout=2).status_code == 200:
                     return self
             except httpx.TransportError:
                 pass  # it is still starting

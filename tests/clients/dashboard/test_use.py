@@ -147,7 +147,14 @@ def test_every_view_shows_the_past_and_fork_here_starts_from_it(live: LiveServic
     child, parent = (live.call("GET", f"/v1/sessions/{each}") for each in (forked, sid))
     assert child["step"] < parent["step"]
     assert child["step"] == mapped["step"] - 1 or child["step"] == mapped["step"]
-    assert child["metadata"] == parent["metadata"]
+    assert child["metadata"]["job"] == parent["metadata"]["job"]
+
+    # The fork has a past of its own.
+    live.ops(forked, {"op": "ack", "cpu": 0}, {"op": "hvc", "function": "__pkvm_host_share_hyp", "args": ["0x1"]})
+    seq = live.call("GET", f"/v1/sessions/{forked}")["seq"]
+    expect(page.get_by_test_id("moment")).to_have_text(str(seq))
+    page.keyboard.press("[")
+    expect(page.get_by_text("Shown as it was")).to_be_visible()
 
 
 def test_the_replayed_past_is_the_machine_itself(live: LiveService, open_page: OpenPage) -> None:

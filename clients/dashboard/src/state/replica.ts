@@ -4,6 +4,11 @@ import { client } from "./api";
 /** Metadata key of a replica: whose past it shows. */
 export const REPLICA_OF = "itsbox.replica_of";
 
+/** Metadata key of a session that the dashboard forked: its own snapshot of the machine that it began with. */
+export const ORIGIN = "itsbox.origin";
+
+const FORKED = "it was forked from another session, and nobody kept the machine that it began with";
+
 export type PastState =
   | { state: "live" }
   | { state: "building"; done: number; total: number }
@@ -85,8 +90,8 @@ export class Replica {
   }
 
   private async build(seq: number, known: number | null, tell: (state: PastState) => void, current: () => boolean): Promise<void> {
-    const origin = await this.originFor(seq);
-    if (this.session === null) await this.create(origin);
+    const snapshot = await this.originFor(seq);
+    if (this.session === null) await this.create(snapshot);
     const target = Math.max(this.startStep, known ?? (await this.stepOf(seq)));
     if (target < this.step) await this.turnBack(target);
     const from = this.step;
@@ -124,24 +129,37 @@ export class Replica {
     return page.snapshot ?? null;
   }
 
-  private async create(origin: string | null): Promise<void> {
+  private async create(restored: string | null): Promise<void> {
     const metadata = { [REPLICA_OF]: this.original };
+    const info = this.info() ?? (await client.session(this.original));
+    // A restore starts the journal anew from its snapshot; a fork of ours kept a snapshot of its beginning.
+    const origin = restored ?? info.metadata?.[ORIGIN] ?? null;
     let made: Session;
     if (origin !== null) {
-      const [forked] = await client.fork(this.original, 1, origin);
-      made = await client.change(forked!.id, { metadata, idle_timeout_s: IDLE_S });
+      const forked = await this.forkAt(origin, restored === null);
+      made = await client.change(forked.id, { metadata, idle_timeout_s: IDLE_S });
     } else {
-      const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = this.info() ?? (await client.session(this.original));
+      const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = info;
       made = await client.create({ profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle, metadata, idle_timeout_s: IDLE_S });
-      const created = (await this.eventsOf("session.created"))[0];
-      if (created && created.step !== made.step) {
-        await client.kill(made.id);
-        throw new Unavailable("it was forked from another session, and the service does not say from which moment");
-      }
+    }
+    const created = (await this.eventsOf("session.created"))[0];
+    if (restored === null && created && created.step !== made.step) {
+      await client.kill(made.id);
+      throw new Unavailable(FORKED);
     }
     this.session = made.id;
     this.step = this.startStep = made.step;
     await this.mark();
+  }
+
+  private async forkAt(snapshot: string, ours: boolean): Promise<Session> {
+    try {
+      return (await client.fork(this.original, 1, snapshot))[0]!;
+    } catch (error) {
+      // Metadata outlives the snapshot that it names: it is copied to forks of forks, and anybody may delete a snapshot.
+      if (ours && error instanceof ProblemError && error.gone) throw new Unavailable(FORKED);
+      throw error;
+    }
   }
 
   private async stepOf(seq: number): Promise<number> {

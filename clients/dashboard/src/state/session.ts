@@ -3,7 +3,7 @@ import { ProblemError, type EventPage, type Session, type SessionEvent } from "i
 import { Fold } from "../logic/fold";
 import { client } from "./api";
 import { Feed } from "./feed";
-import { Replica, type PastState } from "./replica";
+import { ORIGIN, Replica, type PastState } from "./replica";
 
 /** How often the session itself is asked for: before the switch-over an access makes no event that would tell. */
 const POLL_MS = 2000;
@@ -82,11 +82,11 @@ export class SessionModel {
     if (source === null) throw new Error("the machine of that moment is not ready");
     const [child] = await client.fork(source);
     if (!child) throw new Error("the service forked nothing");
-    // A replica's child is nobody's replica: it stays, under the metadata of the session that was looked at.
-    if (source !== this.id) {
-      const { metadata = {}, idle_timeout_s } = this.info.peek() ?? {};
-      await client.change(child.id, { metadata, ...(idle_timeout_s && { idle_timeout_s }) });
-    }
+    // The child's own past begins here: a snapshot of it is what its replicas will start from. A replica's child is nobody's
+    // replica: it goes by the metadata of the session that was looked at.
+    const { id: origin } = await client.snapshot(child.id);
+    const { metadata = {}, idle_timeout_s } = this.info.peek() ?? {};
+    await client.change(child.id, { metadata: { ...metadata, [ORIGIN]: origin }, ...(idle_timeout_s && { idle_timeout_s }) });
     return child.id;
   }
 

@@ -4,7 +4,7 @@ import type { Session } from "itsbox-client";
 import { clip, shown } from "../logic/shapes";
 import { until } from "../logic/clock";
 import { client } from "../state/api";
-import { REPLICA_OF } from "../state/replica";
+import { ORIGIN, REPLICA_OF } from "../state/replica";
 import { go, hashOf } from "../state/router";
 import { Chip, Empty, Note, Panel, Scroll } from "../ui/marks";
 import { attempt, toast } from "../ui/toast";
@@ -157,10 +157,11 @@ function Overrides({ session }: { session: Session }) {
 }
 
 function Metadata({ metadata }: { metadata: Record<string, unknown> }) {
-  const entries = Object.entries(metadata ?? {}).filter(([key]) => key !== REPLICA_OF);
+  const entries = Object.entries(metadata ?? {}).filter(([key]) => key !== REPLICA_OF && key !== ORIGIN);
   const replica = metadata?.[REPLICA_OF];
   return (
     <span class="row">
+      {metadata?.[ORIGIN] !== undefined && replica === undefined && <Chip tone="accent">fork</Chip>}
       {replica !== undefined && <Chip tone="accent">replica of {clip(shown(replica), 24)}</Chip>}
       {entries.slice(0, 6).map(([key, value]) => (
         <Chip key={key}>

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import type { Op, Session, SessionEvent } from "itsbox-client";
+import { ProblemError, type Op, type Session, type SessionEvent } from "itsbox-client";
 
 /** A service of machines that count: a machine is its start step and the ops it was given. */
 class FakeService {
@@ -11,6 +11,7 @@ class FakeService {
   origin: string | null = null;
   events_: SessionEvent[] = [];
   calls: string[] = [];
+  lost: Error | null = null;
   private next = 0;
 
   create = async (body: { metadata: Record<string, string> }): Promise<Session> => {
@@ -21,6 +22,7 @@ class FakeService {
   };
   session = async (): Promise<Session> => ({ profile: "virt-gicv3" }) as unknown as Session;
   fork = async (_: string, __: number, snapshot: string): Promise<Session[]> => {
+    if (this.lost) throw this.lost;
     this.calls.push(`fork ${snapshot}`);
     this.machines.set("f1", []);
     return [{ id: "f1", step: this.start }] as unknown as Session[];
@@ -120,6 +122,21 @@ describe("Replica", () => {
     await make().goto(10, 13, tell);
     expect(service.calls[0]).toBe("fork snap");
     expect(service.machines.get("f1")).toHaveLength(10);
+  });
+
+  it("starts a fork's past from the snapshot that was taken of its beginning", async () => {
+    const replica = new Replica("original", () => ({ metadata: { "itsbox.origin": "begin" } }) as unknown as Session);
+    service.events_ = [{ seq: 1, step: 3, type: "session.created", data: {} }];
+    await replica.goto(10, 13, tell);
+    expect(service.calls[0]).toBe("fork begin");
+    expect(last()).toMatchObject({ state: "ready", step: 13 });
+  });
+
+  it("says so when that snapshot is gone, or belongs to the fork's parent", async () => {
+    const replica = new Replica("original", () => ({ metadata: { "itsbox.origin": "begin" } }) as unknown as Session);
+    service.lost = new ProblemError(404, "", "No such snapshot", "", {}, null);
+    await replica.goto(10, 13, tell);
+    expect((last() as { why: string }).why).toMatch(/forked from another session/);
   });
 
   it.each([
