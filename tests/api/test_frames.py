@@ -16,7 +16,7 @@ from itsbox.arch.its_errors import CommandError
 from itsbox.ops import Verdict
 from itsbox.reasons import Reason
 from itsbox.sessions.errors import CapExceeded, SessionError
-from itsbox.sessions.session import Run
+from itsbox.sessions.runs import Run
 from tests.api.frame_client import decode, encode
 
 WIRE = Path(__file__).parents[2] / "docs" / "wire.md"

@@ -14,7 +14,8 @@ from itsbox.host.errors import DriverCallError
 from itsbox.ops import Ack, Drive, Load, MmioWrite
 from itsbox.sessions.errors import CapExceeded
 from itsbox.sessions.limits import Limits
-from itsbox.sessions.session import Part, Session
+from itsbox.sessions.runs import Part
+from itsbox.sessions.session import Session
 
 __all__ = ["BODY", "JSON", "PACKED", "check_ops", "content_type", "read_json", "receive_body"]
 

@@ -12,7 +12,7 @@ from itsbox import ops
 from itsbox.api.frame_requests import VERSION, FrameRequest
 from itsbox.ops import Verdict
 from itsbox.reasons import Reason
-from itsbox.sessions.session import Run
+from itsbox.sessions.runs import Run
 
 __all__ = ["encode_answer", "encode_problem"]
 

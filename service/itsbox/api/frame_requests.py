@@ -17,7 +17,7 @@ from itsbox.api.numbers import U32_MAX
 from itsbox.api.problems import InvalidRequest, field_error
 from itsbox.ops import Op
 from itsbox.sessions.errors import CapExceeded
-from itsbox.sessions.session import Part
+from itsbox.sessions.runs import Part
 
 __all__ = ["VERSION", "FrameRequest", "decode_frame", "tag_of"]
 

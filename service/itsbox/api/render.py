@@ -13,7 +13,8 @@ from itsbox.machine.wire import outcome_json
 from itsbox.ops import Op, Outcome
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.port import SnapshotRecord
-from itsbox.sessions.session import Result, Run, Session
+from itsbox.sessions.runs import Result, Run
+from itsbox.sessions.session import Session
 from itsbox.sessions.times import timestamp
 
 __all__ = ["json_response", "op_bytes", "op_json", "result_json", "run_json", "session_json", "snapshot_json"]

@@ -17,7 +17,8 @@ from itsbox.sessions.errors import CapExceeded, InvalidField, SessionNotFound
 from itsbox.sessions.ids import IdSource
 from itsbox.sessions.limits import Limits
 from itsbox.sessions.port import Engine
-from itsbox.sessions.session import Session, Totals
+from itsbox.sessions.runs import Totals
+from itsbox.sessions.session import Session
 from itsbox.sessions.times import timestamp
 
 __all__ = ["SessionHost"]

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import structlog
 
 from itsbox import events
 from itsbox.events import Event, EventType
 from itsbox.machine import Machine, Snapshot
-from itsbox.ops import Aborted, Done, Fill, HvcReturn, Op, Outcome, Panicked, Refused, Store
+from itsbox.ops import Done, Fill, Op, Outcome, Store
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.budget import MemoryBudget
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
@@ -26,52 +25,17 @@ from itsbox.sessions.ids import IdSource
 from itsbox.sessions.limits import Limits
 from itsbox.sessions.port import Engine, JournalPage, SnapshotRecord
 from itsbox.sessions.ring import EventRing
+from itsbox.sessions.runs import Part, Result, Run, Stamp, Totals, stops_at
 
-__all__ = ["STOPS", "Part", "Result", "Run", "Session", "Totals"]
+__all__ = ["SLICE", "Session"]
 
 #: Ops, or commands that they made the ITS look at, between two points where other sessions get their turn.
 SLICE: Final = 1000
-
-#: What a batch can be told to stop at: the outcome words beside ``ok``, and ``violation``.
-STOPS: Final = ("refused", "abort", "panic", "violation")
-
-#: An outcome and the violations that the oracle found in that op.
-Result: TypeAlias = tuple[Outcome, Sequence[Violation]]
-
-#: Ops to execute, and the id of the snapshot to restore first, or None to go on from here.
-Part: TypeAlias = tuple[str | None, Sequence[Op]]
 
 _RESTORED: Final[Result] = (Done(), ())
 _NO_STOPS: Final[frozenset[str]] = frozenset()
 
 _log = structlog.get_logger("itsbox.sessions")
-
-
-class Run(NamedTuple):
-    """What became of a batch: a result for each op that was executed, and where the session stands after it."""
-
-    results: list[Result]
-    seq: int
-    step: int
-
-
-@dataclass(slots=True)
-class Totals:
-    """What all sessions of a host have done together; for metrics."""
-
-    ops: int = 0
-    events: int = 0
-    violations: int = 0
-    crashes: int = 0
-
-
-@dataclass(slots=True)
-class Stamp:
-    """When: seconds since 1970. ``used`` moves with each request; ``warned`` says that the end was announced."""
-
-    created: float
-    used: float
-    warned: bool = False
 
 
 class Session:
@@ -270,7 +234,7 @@ class Session:
                     known = len(violations)
                     self._totals.violations += len(found)
                 results.append((outcome, found))
-                if stops and _stops(outcome, found, stops):
+                if stops and stops_at(outcome, found, stops):
                     return True
                 turn -= 1 + len(getattr(outcome, "commands", ()))
                 if turn <= 0:
@@ -401,12 +365,3 @@ class Session:
             self.emit(events.SESSION_CLOSED, reason)
             self.ended = reason
             self.feed.close()
-
-
-def _stops(outcome: Outcome, found: Sequence[Violation], stops: frozenset[str]) -> bool:
-    """Whether a batch that is to stop at ``stops`` stops here."""
-    if found and "violation" in stops:
-        return True
-    if isinstance(outcome, Refused) or (isinstance(outcome, HvcReturn) and outcome.reason is not None):
-        return "refused" in stops
-    return (isinstance(outcome, Aborted) and "abort" in stops) or (isinstance(outcome, Panicked) and "panic" in stops)
