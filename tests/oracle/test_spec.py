@@ -26,7 +26,7 @@ from itsbox.oracle.spec import Call, Claims, Expected, Facts, NotChecked, specif
 from itsbox.reasons import Reason
 
 REGIONS = Regions(range(0x40000, 0x50000), range(0x4FF00, 0x50000), range(0x4FE00, 0x4FF00))
-FACTS = Facts(REGIONS, 0x0808_0000, 12, 15, False)
+FACTS = Facts(REGIONS, (0x0808_0000,), 12, 15, False)
 CLAIMS = Claims(pkvm=True, commands=True, injects=True)
 PFN = 0x48000
 OK = HvcReturn(0, 0)

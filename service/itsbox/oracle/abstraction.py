@@ -20,7 +20,7 @@ from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
@@ -229,16 +229,16 @@ class Abstraction:
 
     __slots__ = ("_hyp", "_ownership", "_view", "facts")
 
-    def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Its) -> None:
+    def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Sequence[Its]) -> None:
         self._view = view
         self._ownership = ownership
         self._hyp = hyp
         self.facts = Facts(
             regions=Regions(ownership.ram, ownership.hyp, ownership.guest),
-            its=its.base,
-            ite_bytes=its.ite_bytes,
-            event_id_bits=its.typer.id_bits,
-            vmapp_v41=bool(its.typer.vmapp),
+            its=tuple(node.base for node in its),
+            ite_bytes=its[0].ite_bytes,
+            event_id_bits=its[0].typer.id_bits,
+            vmapp_v41=bool(its[0].typer.vmapp),
         )
 
     def __call__(self) -> Abstract:

@@ -76,12 +76,18 @@ class Report:
         }
 
 
+def _address(value: Any) -> Any:
+    """An address of the head's map, several, or none."""
+    if isinstance(value, list):
+        return tuple(map(number, value))
+    return None if value is None else number(value)
+
+
 class LogView:
     """``View`` and ``Pages`` over what the log has said so far."""
 
     def __init__(self, head: dict[str, Any]) -> None:
-        shown = {name: None if value is None else number(value) for name, value in head["map"].items()}
-        self.map = MemoryMap(**{name: shown.get(name) for name in MemoryMap.__slots__})  # type: ignore[arg-type]
+        self.map = MemoryMap(**{name: _address(head["map"].get(name)) for name in MemoryMap.__slots__})
         where = self.map
         self.pages: Pages = self
         self.pta = bool(head.get("pta", 0))
@@ -90,6 +96,7 @@ class LogView:
         self.id_bits = int(head.get("id_bits", 15))
         self.now = "trusted"
         self.command: Command | None = None
+        self.node = 0
         self.guards = False
         self.moved = False
         self._cpus = int(head.get("cpus", 1))
@@ -138,7 +145,7 @@ class LogView:
 
     def executing(self) -> tuple[int, Command | None]:
         """The command that the current line names."""
-        return 0, self.command
+        return self.node, self.command
 
     def nodes(self) -> tuple[Node, ...]:
         """Every ITS."""
@@ -250,6 +257,7 @@ class _Judge:
         initiator, why = _INITIATORS[data["initiator"]], str(data["why"])
         self.take_phase(data)
         shown = data["command"]
+        self.view.node = int(data.get("its", 0))
         self.view.command = None if shown is None else (int(shown[0]), shown[1], tuple(map(number, shown[2])))  # type: ignore[assignment]
         self.report.accesses += 1
         self.watch(initiator, bool(data["write"]), number(data["addr"]), int(data["length"]), why)

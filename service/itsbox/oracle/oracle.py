@@ -72,7 +72,7 @@ class Oracle:
     """
 
     __slots__ = (
-        "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "dma", "lockstep", "map",
+        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "dma", "lockstep", "map",
         "records", "touched", "view", "violations", "who", "world",
     )  # fmt: skip
 
@@ -94,6 +94,7 @@ class Oracle:
         self._phase = view.phase()
         self._nodes: tuple[Node, ...] = view.nodes()
         self._gicrs: tuple[Gicr, ...] = view.gicrs()
+        self._gicr_end = where.gicr + where.gicr_stride * len(self._gicrs)
 
     # ---------------------------------------------------------------- the ears
 
@@ -312,9 +313,10 @@ class Oracle:
     def _place(self, addr: int) -> RegisterPlace | None:
         """The register of an ITS or a redistributor at an address."""
         where = self.map
-        if where.its <= addr < where.its + _ITS_FRAMES and addr < where.gicr:
-            return register_at(addr - where.its)
-        if where.gicr <= addr < where.ram:
+        for base in where.its_nodes or (where.its,):
+            if base <= addr < base + _ITS_FRAMES and not where.gicr <= addr < self._gicr_end:
+                return register_at(addr - base)
+        if where.gicr <= addr < self._gicr_end:
             return gicr_register_at((addr - where.gicr) % where.gicr_stride)
         return None
 

@@ -59,15 +59,14 @@ def head_line(machine: Recorded) -> dict[str, Any]:
         "vmapp": int(its.typer.vmapp),
         "ite_bytes": its.ite_bytes,
         "id_bits": machine.config.profile.gicr_idbits,
-        "map": {name: _shown(name, value) for name, value in _fields(where)},
+        "map": {name: _shown(getattr(where, name)) for name in where.__slots__},
     }
 
 
-def _fields(where: MemoryMap) -> list[tuple[str, Any]]:
-    return [(name, getattr(where, name)) for name in where.__slots__]
-
-
-def _shown(name: str, value: Any) -> Any:
+def _shown(value: Any) -> Any:
+    """An address, several or none."""
+    if isinstance(value, tuple):
+        return [hex(each) for each in value]
     return None if value is None else hex(value)
 
 
@@ -94,7 +93,8 @@ class Recorder:
         self._note_hardware(machine.log.step)
 
     def _access(self, initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
-        command = next((node.command for node in self.machine.its if node.command is not None), None)
+        nodes = self.machine.its
+        node, command = next(((n, its.command) for n, its in enumerate(nodes) if its.command is not None), (0, None))
         data = {
             "initiator": Initiator.NAMES[initiator],
             "write": is_write,
@@ -102,6 +102,7 @@ class Recorder:
             "length": length,
             "why": why,
             "command": None if command is None else [command[0], command[1], [hex(word) for word in command[2]]],
+            "its": node,
             "phase": self.machine.phase,
         }
         self._marks.append((len(self.machine.log.items), {"type": "dma", "data": data}))

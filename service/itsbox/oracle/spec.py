@@ -40,7 +40,7 @@ from itsbox.ops import (
     Store,
     Verdict,
 )
-from itsbox.oracle.abstract import HOST_ALONE, Abstract, AbstractIts, AbstractPage, Regions, page_at
+from itsbox.oracle.abstract import HOST_ALONE, Abstract, AbstractPage, Regions, page_at
 
 __all__ = ["Call", "Claims", "Expected", "Facts", "NotChecked", "specify"]
 
@@ -48,12 +48,12 @@ __all__ = ["Call", "Claims", "Expected", "Facts", "NotChecked", "specify"]
 class Facts(NamedTuple):
     """What does not change.
 
-    regions: of memory; its: address of the control frame; ite_bytes, event_id_bits (minus one): as hardware has them;
+    regions: of memory; its: address of each ITS's control frame; ite_bytes, event_id_bits (minus one): as hardware has them;
     vmapp_v41: VMAPP has its GICv4.1 layout.
     """
 
     regions: Regions
-    its: int
+    its: tuple[int, ...]
     ite_bytes: int
     event_id_bits: int
     vmapp_v41: bool
@@ -254,9 +254,10 @@ def memory_access(pre: Abstract, call: Call, addr: int, length: int) -> Answer:
 
 def register_write(pre: Abstract, call: Call, op: MmioWrite) -> Answer:
     """A write to a device: the command pump has its own function, the rest changes no page."""
-    at = op.addr - call.facts.its
-    if pre.phase == "deprivileged" and at in (GITS_CWRITER.OFFSET, GITS_CWRITER.OFFSET + 4, GITS_CTLR.OFFSET):
-        return command_pump(pre, call)
+    if pre.phase == "deprivileged":
+        for number, base in enumerate(call.facts.its):
+            if op.addr - base in (GITS_CWRITER.OFFSET, GITS_CWRITER.OFFSET + 4, GITS_CTLR.OFFSET):
+                return command_pump(pre, call, number)
     if pre.phase != "deprivileged" or not call.claims.commands:
         return Expected(
             pre, frozenset({"registers", "lpis", "its", "pages"} if pre.phase != "trusted" else {"registers", "lpis"})
@@ -266,10 +267,10 @@ def register_write(pre: Abstract, call: Call, op: MmioWrite) -> Answer:
     return Expected(pre, frozenset({"lpis", "pages", "its"}))
 
 
-def command_pump(pre: Abstract, call: Call) -> Answer:
-    """GITS_CWRITER: commands in turn, each refused without a trace or carried out with its pages held."""
+def command_pump(pre: Abstract, call: Call, number: int) -> Answer:
+    """GITS_CWRITER of an ITS: commands in turn, each refused without a trace or carried out with its pages held."""
     records = getattr(call.outcome, "commands", ())
-    if not call.claims.commands or not pre.its:
+    if not call.claims.commands or number not in pre.its:
         return Expected(pre, frozenset({"registers", "its", "pages"}))
     if any(its.waiting for its in (*pre.its.values(), *call.observed.its.values())):
         return NotChecked("hardware stopped at a command: it may be carried out, or taken back, at any time")
@@ -277,28 +278,26 @@ def command_pump(pre: Abstract, call: Call) -> Answer:
     for _, _, words, verdict, _, _ in records:
         if verdict in (Verdict.ERROR, Verdict.STALLED):
             return NotChecked("the hardware did not carry a command out")
-        answer = _command(state, call, words, refused=verdict == Verdict.REFUSED)
+        answer = state if verdict == Verdict.REFUSED else _command(state, call, number, words)
         if isinstance(answer, str):
             return Expected(state, wrong=answer)
         state = answer
-    state = _new_level_2(state, call)
+    state = _new_level_2(state, call, number)
     consumed = {n: its.consumed for n, its in call.observed.its.items()}
     its = {n: replace(each, consumed=consumed.get(n, each.consumed)) for n, each in state.its.items()}
     return Expected(replace(state, its=its), frozenset({"registers"}))
 
 
-def _command(state: Abstract, call: Call, words: tuple[int, int, int, int], *, refused: bool) -> Abstract | str:
-    """One command: the state after it, or what is wrong with how it was treated."""
-    if refused:
-        return state
+def _command(state: Abstract, call: Call, number: int, words: tuple[int, int, int, int]) -> Abstract | str:
+    """One command that hardware carried out: the state after it, or why it should not have got there."""
     command = decode_command(words, COMMANDS_V41 if call.facts.vmapp_v41 else COMMANDS)
     if command is None:
         return f"opcode {words[0] & OPCODE_MASK:#x}, which no command has, reached the hardware"
-    its = state.its[0]
+    its = state.its[number]
     if isinstance(command, MAPD):
-        return _mapd(state, its, call, command)
+        return _mapd(state, call, number, command)
     if isinstance(command, VMAPP | VMAPP_V41):
-        return _vmapp(state, its, call, command)
+        return _vmapp(state, call, number, command)
     device_id, event_id = getattr(command, "device_id", None), getattr(command, "event_id", None)
     if device_id is not None and event_id is not None:
         known = its.devices.get(device_id)
@@ -336,17 +335,17 @@ def _let_go(state: Abstract, call: Call, frames: range) -> Abstract:
     return state.with_pages(changes, regions)
 
 
-def _with_its(state: Abstract, **changes: Any) -> Abstract:
-    return replace(state, its={**state.its, 0: replace(state.its[0], **changes)})
+def _with_its(state: Abstract, number: int, **changes: Any) -> Abstract:
+    return replace(state, its={**state.its, number: replace(state.its[number], **changes)})
 
 
 def _itt(call: Call, place: tuple[int, int]) -> range:
     return pages_of(place[0], itt_bytes(place[1], call.facts.ite_bytes))
 
 
-def _mapd(state: Abstract, its: AbstractIts, call: Call, c: MAPD) -> Abstract | str:
+def _mapd(state: Abstract, call: Call, number: int, c: MAPD) -> Abstract | str:
     """The new table is held before the old one is let go."""
-    devices = dict(its.devices)
+    devices = dict(state.its[number].devices)
     old = devices.pop(c.device_id, None)
     if c.valid:
         if c.size > call.facts.event_id_bits:
@@ -358,12 +357,12 @@ def _mapd(state: Abstract, its: AbstractIts, call: Call, c: MAPD) -> Abstract | 
         devices[c.device_id] = (c.itt_addr, c.size)
     if old is not None:
         state = _let_go(state, call, _itt(call, old))
-    return _with_its(state, devices=devices)
+    return _with_its(state, number, devices=devices)
 
 
-def _vmapp(state: Abstract, its: AbstractIts, call: Call, c: VMAPP | VMAPP_V41) -> Abstract | str:
+def _vmapp(state: Abstract, call: Call, number: int, c: VMAPP | VMAPP_V41) -> Abstract | str:
     """A vPE's tables are held while it is mapped: its pending table in units of 64 KB, on GICv4.1 its configuration table."""
-    vpes = dict(its.vpes)
+    vpes = dict(state.its[number].vpes)
     old = vpes.pop(c.vpe_id, None)
     if c.valid:
         place = (c.vpt_addr, c.vpt_size, c.vconf_addr if isinstance(c, VMAPP_V41) else 0)
@@ -377,7 +376,7 @@ def _vmapp(state: Abstract, its: AbstractIts, call: Call, c: VMAPP | VMAPP_V41) 
         vpes[c.vpe_id] = place
     for frames in _vpe(old) if old is not None else ():
         state = _let_go(state, call, frames)
-    return _with_its(state, vpes=vpes)
+    return _with_its(state, number, vpes=vpes)
 
 
 def _vpe(place: tuple[int, int, int]) -> list[range]:
@@ -389,17 +388,17 @@ def _vpe(place: tuple[int, int, int]) -> list[range]:
     return pages
 
 
-def _new_level_2(state: Abstract, call: Call) -> Abstract:
+def _new_level_2(state: Abstract, call: Call, number: int) -> Abstract:
     """Level-2 pages that were brought in: the choice is the host's; each page must have been the host's alone."""
-    regions, seen = call.facts.regions, call.observed.its.get(0)
-    if seen is None or seen.level_2 <= state.its[0].level_2:
+    regions, seen = call.facts.regions, call.observed.its.get(number)
+    if seen is None or seen.level_2 <= state.its[number].level_2:
         return state
     taken = {
         pfn: _HYP
         for pfn, page in call.observed.pages.items()
         if page == _HYP and page_at(state, regions, pfn) == HOST_ALONE
     }
-    return _with_its(state.with_pages(taken, regions), level_2=seen.level_2)
+    return _with_its(state.with_pages(taken, regions), number, level_2=seen.level_2)
 
 
 # ---------------------------------------------------------------- any op
