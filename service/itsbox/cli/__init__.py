@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import typer
 
-from itsbox.cli import demo, differential, generate, replay, serve, version
+from itsbox.cli import (
+    check,
+    demo,
+    differential,
+    doctor,
+    events,
+    generate,
+    mmio,
+    ops,
+    replay,
+    scenarios,
+    serve,
+    session,
+    version,
+)
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = (serve, demo, replay, differential, generate, version)
+COMMANDS = (serve, demo, scenarios, session, mmio, ops, events, check, replay, differential, doctor, generate, version)
 
 app = typer.Typer(
     name="itsbox",
