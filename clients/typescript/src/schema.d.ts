@@ -1011,6 +1011,8 @@ export interface components {
                 /** @enum {unknown} */
                 checks_invall?: false | true;
                 /** @enum {unknown} */
+                checks_vpe?: false | true;
+                /** @enum {unknown} */
                 coherent?: false | true;
                 /** @enum {unknown} */
                 creadr_writable?: false | true;
@@ -1022,6 +1024,8 @@ export interface components {
                 queue_fault?: "skip" | "stall";
                 /** @enum {unknown} */
                 stalled_sticky?: false | true;
+                /** @enum {unknown} */
+                vmovp_waits?: "absent" | "all";
             };
             /**
              * Ram Mib
