@@ -96,7 +96,7 @@ class ItsState:
     enabled: GITS_CTLR.Enabled as EL2 last wrote it; needs_flush: the queue is not inner shareable.
     devices: DeviceID -> (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr).
     inflight: host offsets of the commands in the hardware queue from a stalled one on; stalled_plans: what that one holds.
-    polls: how often EL2 polled hardware in the last trap.
+    polls: how often EL2 polled hardware in the last trap; fixed: the part of ``state()`` that never changes.
 
     Invariant: consumed and hw_offset are multiples of 32 below the queue's length.
     Owned by: the region that it belongs to.
@@ -126,6 +126,7 @@ class ItsState:
     stalled_plans: tuple[Plan, ...] = ()
     polls: int = 0
     by_type: dict[int, TableRecord] = field(init=False)
+    fixed: tuple[Any, ...] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.by_type = {table.type: table for table in reversed(self.tables)}
@@ -134,17 +135,18 @@ class ItsState:
         """The record of GITS_BASER<n>."""
         return next((table for table in self.tables if table.n == n), None)
 
-    @property
-    def _fixed(self) -> tuple[Any, ...]:
-        """What never changes once the ITS has been taken over."""
-        queues = (self.hw_queue, self.hw_bytes, self.host_queue, self.host_bytes, self.cbaser)
-        tables = tuple((t.n, t.value, t.host_l1, t.base) for t in self.tables)
-        return (self.number, self.base, queues, self.base_values, tables, self.pinned)
+    def _as_taken_over(self) -> tuple[Any, ...]:
+        """What never changes once the ITS has been taken over; made when first asked for."""
+        if self.fixed is None:
+            queues = (self.hw_queue, self.hw_bytes, self.host_queue, self.host_bytes, self.cbaser)
+            tables = tuple((t.n, t.value, t.host_l1, t.base) for t in self.tables)
+            self.fixed = (self.number, self.base, queues, self.base_values, tables, self.pinned)
+        return self.fixed
 
     def state(self) -> dict[str, Any]:
         """Everything that decides future behaviour, as plain data."""
         return {
-            "fixed": self._fixed,
+            "fixed": self._as_taken_over(),
             "offsets": (self.consumed, self.hw_offset, self.host_cwriter),
             "flags": (self.enabled, self.needs_flush),
             "present": {n: frozenset(indices) for n, indices in self.present.items() if indices},
@@ -155,7 +157,8 @@ class ItsState:
 
     def set_state(self, state: dict[str, Any]) -> bool:
         """Take back what ``state`` gave of the same ITS; False, and nothing done, if that was taken over otherwise."""
-        if state["fixed"] != self._fixed:
+        fixed = self._as_taken_over()
+        if state["fixed"] is not fixed and state["fixed"] != fixed:
             return False
         self.consumed, self.hw_offset, self.host_cwriter = state["offsets"]
         self.enabled, self.needs_flush = state["flags"]
