@@ -25,6 +25,8 @@ QUIRKS: Final[dict[str, tuple[Any, ...]]] = {
     "queue_fault": ("skip", "stall"),
     "cte_fault_stalls": (False, True),
     "checks_invall": (False, True),
+    "checks_vpe": (False, True),
+    "vmovp_waits": ("absent", "all"),
     "l1_as_qemu": (False, True),
 }
 
