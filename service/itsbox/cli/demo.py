@@ -35,6 +35,7 @@ def demo(
     from itsbox.cli.process import ServiceProcess
     from itsbox.cli.scenes import hang, linux_boot
     from itsbox.replay.http_target import ServiceError
+    from itsbox.replay.steps import count_steps
 
     recorded = _recording(trace)
     started = time.monotonic()
@@ -42,7 +43,7 @@ def demo(
         with ServiceProcess() as service:
             if not as_json:
                 stdout.print(f"The service runs on {service.url}.", markup=False)
-            with progress("replaying", len(recorded.lines), quiet=as_json) as advance:
+            with progress("replaying", count_steps(recorded), quiet=as_json) as advance:
                 boot = linux_boot(service.url, recorded, advance)
             if not as_json:
                 stdout.print(boot.text(), markup=False)

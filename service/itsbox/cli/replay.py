@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,16 +37,16 @@ def replay(
 ) -> None:
     """Replay recorded traces and list each difference: reads, command verdicts, final state. Exit 1 if there is any."""
     from itsbox.replay.http_target import ServiceError
+    from itsbox.replay.steps import count_steps
 
     reports = []
     traces = [trace for path in files for trace in _read(path) if only is None or only in trace.head.id]
     if not traces:
         fail(Exit.USAGE, f"no trace whose id contains {only!r}")
     try:
-        with progress("replaying", sum(len(trace.lines) for trace in traces), quiet=as_json) as advance:
+        with progress("replaying", sum(count_steps(trace) for trace in traces), quiet=as_json) as advance:
             for trace in traces:
-                reports.append(_replay(trace, url, api_key))
-                advance(len(trace.lines))
+                reports.append(_replay(trace, url, api_key, advance))
                 if not as_json:
                     _print(reports[-1])
     except ServiceError as error:
@@ -67,7 +68,7 @@ def _read(path: Path) -> list[Trace]:
         fail(Exit.USAGE, str(error))
 
 
-def _replay(trace: Trace, url: str | None, api_key: str | None) -> Report:
+def _replay(trace: Trace, url: str | None, api_key: str | None, advance: Callable[[int], None]) -> Report:
     from itsbox.replay.http_target import HttpTarget
     from itsbox.replay.replayer import replay as play
     from itsbox.replay.target import InProcess, wish_for
@@ -75,7 +76,7 @@ def _replay(trace: Trace, url: str | None, api_key: str | None) -> Report:
     wish = wish_for(trace.head)
     with ExitStack() as stack:
         target = InProcess(wish) if url is None else stack.enter_context(HttpTarget(url, wish, api_key=api_key))
-        return play(trace, target)
+        return play(trace, target, advance)
 
 
 def _print(report: Report) -> None:

@@ -44,7 +44,7 @@ class Report(NamedTuple):
 def replay(trace: Trace, target: Target, on_progress: Callable[[int], None] = lambda _: None) -> Report:
     """Play every step of a trace, then compare the final state.
 
-    on_progress is called with how many lines of the trace have been played since the last call. Raises whatever the target raises
+    on_progress is called with how many steps have been played since the last call. Raises whatever the target raises
     when it cannot answer at all.
     """
     steps = list(steps_of(trace))

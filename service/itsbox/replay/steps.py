@@ -12,7 +12,7 @@ from itsbox.replay.absent import Absent
 from itsbox.replay.compare import Step
 from itsbox.replay.trace import Acknowledge, Filled, Head, Read, Sent, Stored, Trace, Write
 
-__all__ = ["steps_of", "uncomparable"]
+__all__ = ["count_steps", "steps_of", "uncomparable"]
 
 GICD_BYTES: Final = 0x1_0000
 # What wires and CPUs decide, of which a client's trace says nothing: in the distributor and in the SGI frames.
@@ -42,6 +42,11 @@ def steps_of(trace: Trace) -> Iterator[Step]:
                 continue
         if absent is not None:
             yield from (Step(op, None) for op in absent.after(i))
+
+
+def count_steps(trace: Trace) -> int:
+    """How many steps a trace has, which is what a progress bar counts to."""
+    return sum(1 for _ in steps_of(trace))
 
 
 def uncomparable(head: Head, read: Read) -> str | None:
