@@ -1567,10 +1567,20 @@ export interface components {
             hyp_bytes: string;
             /** Its */
             its: string;
+            /**
+             * Its Nodes
+             * @description The control frame of each ITS; only where there are several.
+             */
+            its_nodes?: string[] | null;
             /** Ram */
             ram: string;
             /** Ram Bytes */
             ram_bytes: string;
+            /**
+             * Sgir
+             * @description GITS_SGIR; only with virtual SGIs (GICv4.1).
+             */
+            sgir?: string | null;
             /** Translater */
             translater: string;
         };

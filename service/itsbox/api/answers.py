@@ -102,6 +102,10 @@ class MemoryMap(Answer):
     hyp_bytes: Hex64
     guest: Hex64
     guest_bytes: Hex64
+    sgir: Hex64 | None = Field(None, description="GITS_SGIR; only with virtual SGIs (GICv4.1).")
+    its_nodes: list[Hex64] | None = Field(
+        None, description="The control frame of each ITS; only where there are several."
+    )
 
 
 class HardeningInfo(Answer):

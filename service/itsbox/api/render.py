@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from itsbox import ops
+from itsbox.hardware.profile import MemoryMap
 from itsbox.machine.wire import outcome_json
 from itsbox.ops import Op, Outcome
 from itsbox.oracle.violations import Violation
@@ -70,7 +71,7 @@ def session_json(session: Session, seq: int | None = None) -> dict[str, Any]:
         "error_policy": config.error_policy,
         "quirks": dict(config.quirks),
         "oracle": config.oracle,
-        "map": {name: hex(getattr(where, name)) for name in _MAP},
+        "map": _map_json(where),
         "epoch": session.epoch,
         "seq": session.seq if seq is None else seq,
         "step": machine.step,
@@ -82,6 +83,16 @@ def session_json(session: Session, seq: int | None = None) -> dict[str, Any]:
         "created_at": timestamp(session.stamp.created),
         "expires_at": timestamp(session.expires_at),
     }
+
+
+def _map_json(where: MemoryMap) -> dict[str, Any]:
+    """The map; what not every machine has is left out where it is not."""
+    shown: dict[str, Any] = {name: hex(getattr(where, name)) for name in _MAP}
+    if where.sgir is not None:
+        shown["sgir"] = hex(where.sgir)
+    if len(where.its_nodes) > 1:
+        shown["its_nodes"] = [hex(base) for base in where.its_nodes]
+    return shown
 
 
 _MAP = (

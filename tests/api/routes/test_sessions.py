@@ -51,6 +51,23 @@ def test_what_is_asked_for_is_made(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
+    "profile, further",
+    [
+        ("virt-gicv4", {}),
+        ("virt-gicv4.1", {"sgir": "0x8070020"}),
+        ("virt-gicv4-dual-its", {"its_nodes": ["0x8080000", "0x9100000"]}),
+    ],
+)
+def test_the_map_names_frames_that_not_every_machine_has(
+    service: Service, profile: str, further: dict[str, Any]
+) -> None:
+    """GITS_SGIR and further ITSs are told where they are; the rest is where it always is."""
+    told = service.post("/v1/sessions", {"profile": profile}).json()["map"]
+
+    assert told == {**MAP, "gicr_stride": "0x40000", **further}
+
+
+@pytest.mark.parametrize(
     "start, hardening, phase",
     [("bare", "strict", "trusted"), ("host", "strict", "trusted"), ("deprivileged", "strict", "deprivileged")],
 )
