@@ -82,6 +82,7 @@ check: $(STAMP)
 
 generate: $(STAMP)
 	@$(BIN)/itsbox generate $(ARGS)
+	@if [ -d clients/dashboard/node_modules ]; then cd clients/dashboard && npm run --silent types; fi
 
 bench: $(STAMP) $(SYSTEM)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -95,7 +95,7 @@ class Reason(Enum):
     BASER_CHANGED = ("baser_changed", "The host may not change a table after the switch-over.", f"{_RFC} 13")
     BASER_INDIRECT = ("baser_indirect", "GITS_BASER<n>.Indirect differs from what it was at the switch-over.", f"{_RFC} 13")
     QUEUE_OFFSET = ("queue_offset", "GITS_CWRITER points outside the queue, or has reserved bits set.", f"{_RFC} 6; {_GIC}, GITS_CWRITER")
-    SGI_WRITE = ("sgi_write", "GITS_SGIR would make the hypervisor's vPE table be walked for any vPE.", f"{_GIC}, GITS_SGIR")
+    SGI_WRITE = ("sgi_write", "GITS_SGIR would make the vPE table be walked for a vPE that is not on record.", f"{_GIC}, GITS_SGIR")
 
     # ---------------------------------------------------------------- the queue and its commands
     COMMAND_STALLED = ("command_stalled", "The ITS stalled at the command, which was taken back.", "The series of 7 August 2026, patch 6", "EIO")

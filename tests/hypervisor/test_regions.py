@@ -13,7 +13,8 @@ from itsbox.hypervisor.regions import (
     Region,
     register_protected_regions,
 )
-from itsbox.ops import MmioWrite, Refused
+from itsbox.machine import Machine, MachineConfig
+from itsbox.ops import Drive, MmioWrite, Refused
 from itsbox.reasons import Reason
 from tests.hypervisor.box import Box
 
@@ -91,5 +92,24 @@ def test_virtual_sgis_are_trapped_with_their_its() -> None:
     assert sgir is not None
 
     assert box.machine.apply(MmioWrite(sgir, 8, 0)) == Refused(Reason.SGI_WRITE)
+    assert box.machine.apply(MmioWrite(sgir, 8, 77 << 32)) == Refused(Reason.SGI_WRITE)
     alias = box.machine.apply(MmioWrite(box.its + 0x2_0020, 8, 0))
     assert isinstance(alias, Refused)
+
+
+def test_an_honest_kernel_sends_virtual_sgis_behind_strict() -> None:
+    """GITS_SGIR for a vPE that VMAPP put on record goes through, and the vPE gets its SGI as on bare hardware."""
+    pending = []
+    for hardening in ("off", "strict"):
+        start = "host" if hardening == "off" else "deprivileged"
+        machine = Machine(MachineConfig.make(profile="virt-gicv4.1", hardening=hardening, start=start))
+        for call, args in (
+            ("map_vpe", {}),
+            ("configure_vsgi", {"vpe_id": 0, "virtual_intid": 5, "enable": 1, "priority": 0xA0}),
+            ("send_vsgi", {"vpe_id": 0, "virtual_intid": 5}),
+        ):
+            machine.apply(Drive(call, args))
+        pending.append(list(machine.state()["vpending"].values()))
+        assert machine.violations == []
+
+    assert pending == [[[5]], [[5]]]

@@ -70,7 +70,7 @@ def _is_writable(place: Place) -> bool:
 
 
 def _refuse_sgir(offset: int) -> Reason | None:
-    """GITS_TRANSLATER is the host's to write, with DeviceID 0; GITS_SGIR reaches any vPE."""
+    """GITS_TRANSLATER is the host's to write, with DeviceID 0; GITS_SGIR reaches any vPE, which ``traps`` looks up."""
     in_register = GITS_SGIR.OFFSET <= offset < GITS_SGIR.OFFSET + GITS_SGIR.SIZE
     if in_register:
         return Reason.SGI_WRITE

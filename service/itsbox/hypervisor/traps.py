@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from itsbox.arch.its_registers import register_at
+from itsbox.arch.its_registers import GITS_SGIR, register_at
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.events import TRAP_ABORT, TRAP_MMIO
 from itsbox.hypervisor.el2 import El2Stop
@@ -25,6 +25,7 @@ from itsbox.reasons import Reason
 
 if TYPE_CHECKING:
     from itsbox.hypervisor.hypervisor import Hypervisor
+    from itsbox.hypervisor.its_emulation import ItsEmulation
     from itsbox.ops import Outcome
 
 __all__ = ["EMULATED", "FORWARDED", "REFUSED", "Access", "abort", "mmio_read", "mmio_write"]
@@ -129,7 +130,20 @@ def _emulate(hyp: Hypervisor, region: Region, access: Access) -> Answer:
     if answer is not None:
         return answer, EMULATED
     denied = permitted(hyp.el2.knobs, offset, size, write=value is not None)
+    if denied is Reason.SGI_WRITE and _sends_to_known_vpe(emulation, access):
+        denied = None
     return (_carry_out(hyp, access) if denied is None else denied), FORWARDED
+
+
+def _sends_to_known_vpe(emulation: ItsEmulation, access: Access) -> bool:
+    """Whether a whole write of GITS_SGIR names a vPE that VMAPP put on record: the walk then ends in pinned memory."""
+    if (
+        access.value is None
+        or access.size != GITS_SGIR.SIZE
+        or emulation.queue.el2.knobs["virtual_commands"] != "checked"
+    ):
+        return False
+    return GITS_SGIR.decode(access.value).vpe_id in emulation.state.vpes
 
 
 _ITS_MMIO: Final[dict[str, Callable[[Hypervisor, Region, Access], Answer]]] = {
