@@ -20,7 +20,7 @@ from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
@@ -149,6 +149,14 @@ class MachineView:
         memory = self._interconnect.mem
         return memory.read(addr, 8) if memory.contains(addr, 8) else None
 
+    def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
+        """(index, doubleword) of the doublewords of a range that are not zero."""
+        memory = self._interconnect.mem
+        if memory.contains(addr, length):
+            for index, word in enumerate(memoryview(memory.load(addr, length)).cast("Q")):
+                if word:
+                    yield index, word
+
 
 class HypervisorRecords:
     """``Records`` over a hypervisor: what it has written down, without changing it."""
@@ -227,12 +235,14 @@ def claims_of(hyp: Hypervisor) -> Claims:
 class Abstraction:
     """The machine as the specification sees it. Call it for the state now."""
 
-    __slots__ = ("_hyp", "_ownership", "_view", "facts")
+    __slots__ = ("_hyp", "_known", "_ownership", "_saved", "_view", "facts")
 
     def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Sequence[Its]) -> None:
         self._view = view
         self._ownership = ownership
         self._hyp = hyp
+        self._saved: object = None
+        self._known: dict[int, AbstractPage] = {}
         self.facts = Facts(
             regions=Regions(ownership.ram, ownership.hyp, ownership.guest),
             its=tuple(node.base for node in its),
@@ -259,13 +269,16 @@ class Abstraction:
 
     def _pages(self) -> dict[int, AbstractPage]:
         """Memory pages that differ from reset, from the plain state of the ownership map."""
-        own, pages = self._ownership, {}
-        saved = own.state()
+        own, saved = self._ownership, self._ownership.state()
+        if saved == self._saved:
+            return self._known
+        pages = {}
         for pfn in {*saved["codes"], *saved["pins"]}:
             if own.is_memory(pfn):
                 owner, state, pins = own.describe(pfn)
                 shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
                 pages[pfn] = AbstractPage(owner, shared, pins)
+        self._saved, self._known = saved, pages
         return pages
 
     def _its(self, number: int) -> AbstractIts | None:

@@ -173,6 +173,12 @@ class LogView:
         """A level-1 entry, as far as the log has told."""
         return self._words.get(addr, 0)
 
+    def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
+        """(index, doubleword) of the level-1 entries of a range, as far as the log has told."""
+        for at, word in self._words.items():
+            if addr <= at < addr + length and word:
+                yield (at - addr) // L1_ENTRY_SIZE, word
+
     def set_hardware(self, data: dict[str, Any]) -> None:
         """Take a ``hardware`` line."""
         self._nodes = tuple(

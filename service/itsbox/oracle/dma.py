@@ -71,14 +71,16 @@ class Dma:
     """The judge of one machine's memory traffic.
 
     deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); op: the op that
-    is running; reads, writes: reason -> frames known to be good; hyp_reads, hyp_writes: the same for the hypervisor; shared:
+    is running; reads, writes: reason -> frames known to be good; entries: those where the ITS may write device and vPE
+    entries, which are noted each time; hyp_reads, hyp_writes: the same for the hypervisor; shared:
     frames that it reads although they are the host's.
 
     Invariant: a frame is in ``reads`` or ``writes`` only while its ownership is what it was when judged.
     """
 
     __slots__ = (
-        "deprivileged", "hyp_reads", "hyp_writes", "op", "reads", "report", "shared", "touched", "view", "who", "world", "writes",
+        "deprivileged", "entries", "hyp_reads", "hyp_writes", "op", "reads", "report", "shared", "touched", "view", "who",
+        "world", "writes",
     )  # fmt: skip
 
     def __init__(self, view: View, world: World, who: Provenance, touched: Touched, report: Report) -> None:
@@ -91,9 +93,17 @@ class Dma:
         self.op: Op | None = None
         self.reads: dict[str, set[int]] = {why: set() for why in TABLE}
         self.writes: dict[str, set[int]] = {why: set() for why in TABLE}
+        self.entries: set[int] = set()
         self.hyp_reads: set[int] = set()
         self.hyp_writes: set[int] = set()
         self.shared: set[int] = set()
+
+    @property
+    def _known(self) -> tuple[set[int], ...]:
+        """Every set of frames that were judged good."""
+        return (
+            *self.reads.values(), *self.writes.values(), self.entries, self.hyp_reads, self.hyp_writes, self.shared,
+        )  # fmt: skip
 
     # ---------------------------------------------------------------- the hot path
 
@@ -115,12 +125,12 @@ class Dma:
 
     def forget_page(self, pfn: int) -> None:
         """Ownership of a page changed: judge it again."""
-        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
+        for known in self._known:
             known.discard(pfn)
 
     def forget_all(self) -> None:
         """The phase changed: judge everything again."""
-        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
+        for known in self._known:
             known.clear()
 
     # ---------------------------------------------------------------- devices
@@ -130,7 +140,7 @@ class Dma:
         row = TABLE[why]
         known = (self.writes if is_write else self.reads)[why]
         for pfn in range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1):
-            if pfn in known:
+            if pfn in known or (is_write and pfn in self.entries and why in _NEVER_KNOWN):
                 continue
             page = self.view.pages.page(pfn)
             rule = self._judge(pfn, page, is_write, why, row)
@@ -139,10 +149,14 @@ class Dma:
                 high = min(addr + length, pfn + 1 << PAGE_SHIFT)
                 access = "write" if is_write else "read"
                 self.report(Finding(rule, row.noun, initiator, access, why, low, high - low, page.whose))
-            elif not (is_write and why in _NEVER_KNOWN):
+            elif is_write and why in _NEVER_KNOWN:
+                self.entries.add(pfn)
+            else:
                 known.add(pfn)
         if is_write and why in _NEVER_KNOWN:
-            self._note_entry(why)
+            node, command = self.view.executing()
+            if command is not None:
+                self.touched.entries.append((node, command, why))
 
     def _judge(self, pfn: int, page: PageState, is_write: bool, why: str, row: Row) -> Rule | None:
         whose = page.whose
@@ -164,11 +178,13 @@ class Dma:
             return FOREIGN_WRITE
         return FOREIGN_COMMAND if why == Why.COMMAND else FOREIGN_READ
 
-    def _note_entry(self, why: str) -> None:
-        """The ITS writes a device or vPE table entry."""
-        node, command = self.view.executing()
-        if command is not None:
-            self.entry_written(node, command, why)
+    def settle(self) -> None:
+        """Take note of the entries that the ITS has written since this was last called, the last one of each object."""
+        entries = self.touched.entries
+        if entries:
+            for node, command, why in entries:
+                self.entry_written(node, command, why)
+            entries.clear()
 
     def entry_written(self, node: int, command: Command, why: str) -> None:
         """Remember what memory the ITS will use from now on, because of the command that wrote an entry."""

@@ -85,6 +85,7 @@ class Oracle:
         self.touched = Touched()
         self.who = Provenance(view, self.world, self.touched)
         self.dma = Dma(view, self.world, self.who, self.touched, self._report)
+        self.who.before = self.dma.settle
         self.violations: list[Violation] = []
         self._seen: set[tuple[str, int]] = set()
         self._op: Op = Drive("reset", {})
@@ -140,10 +141,11 @@ class Oracle:
 
     def _look_around(self, op: Op, outcome: Outcome, registers: bool) -> None:
         """What did an op that can change more than bytes do? ``registers``: whether it can write registers."""
+        moved = False
         if registers:
             self._registers()
+            moved = self._queue_moved()
         touched = self.touched
-        moved = self._queue_moved()
         if moved or touched.any():
             self._judge(op, outcome)
             touched.clear()
@@ -159,6 +161,7 @@ class Oracle:
 
     def _judge(self, op: Op, outcome: Outcome) -> None:
         """Evaluate the invariants on what the op touched."""
+        self.dma.settle()
         self.who.settle()
         refused, executed = _verdicts(outcome)
         scene = Scene(

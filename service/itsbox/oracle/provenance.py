@@ -26,7 +26,7 @@ from itsbox.oracle.pages import PageUse, Whose
 from itsbox.oracle.world import Extent, RecordedTable, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from itsbox.oracle.touched import Touched
     from itsbox.oracle.view import View
@@ -70,15 +70,19 @@ def queue_of(value: int) -> Extent | None:
 
 
 class Provenance:
-    """Decides and remembers which pages of the hypervisor are the ITS's own."""
+    """Decides and remembers which pages of the hypervisor are the ITS's own.
 
-    __slots__ = ("_fresh", "touched", "view", "world")
+    before: called before pages are explained, so that what the step established is known.
+    """
+
+    __slots__ = ("_fresh", "before", "touched", "view", "world")
 
     def __init__(self, view: View, world: World, touched: Touched) -> None:
         self.view = view
         self.world = world
         self.touched = touched
         self._fresh: set[int] = set()
+        self.before: Callable[[], None] | None = None
 
     def use_of(self, pfn: int) -> str | None:
         """What a page of the hypervisor is the ITS's own for, or None if it is not."""
@@ -102,6 +106,8 @@ class Provenance:
 
     def explain(self) -> None:
         """Match fresh pages with the structures that this step established."""
+        if self.before is not None:
+            self.before()
         page, own = self.view.pages.page, self.world.own
         self._fresh = {
             pfn
@@ -147,14 +153,9 @@ class Provenance:
             self._give(pages, table.use)
             return
         self._give(pages, PageUse.L1)
-        for slot in self._valid_slots(table):
-            self._take_l2((number, n, slot))
-
-    def _valid_slots(self, table: RecordedTable) -> Iterator[int]:
-        for slot in range(table.length // L1_ENTRY_SIZE):
-            raw = self.view.word(table.addr + slot * L1_ENTRY_SIZE)
-            if raw and L1Entry.decode(raw).valid:
-                yield slot
+        for slot, word in self.view.words(table.addr, table.length):
+            if L1Entry.decode(word).valid:
+                self._take_l2((number, n, slot))
 
     def _take_l2(self, slot: tuple[int, int, int]) -> None:
         """A level-1 entry of the hardware's table was written: its fresh level-2 page is the table's."""

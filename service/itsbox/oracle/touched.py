@@ -18,6 +18,7 @@ class Touched:
     """Collected while an op runs, cleared when it has been judged.
 
     pages: frame -> its state before the op, for every page whose ownership, sharing or pins changed.
+    entries: (ITS, command, reason) of device and vPE table entries that the ITS wrote and nobody has looked at yet.
     extents: keys of the ITTs, VPTs and tables that hardware began to use, with the command that did it.
     l1: (ITS, table, slot) of the hardware's level-1 entries that the hypervisor wrote.
     hyp_reads: what the hypervisor read of host memory in this trap, in order; acted: index of the reads on which it then
@@ -28,6 +29,7 @@ class Touched:
     """
 
     pages: dict[int, PageState] = field(default_factory=dict)
+    entries: list[tuple[int, Command, str]] = field(default_factory=list)
     extents: dict[Key, Command | None] = field(default_factory=dict)
     l1: dict[tuple[int, int, int], None] = field(default_factory=dict)
     hyp_reads: list[tuple[int, int]] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Touched:
         """Whether there is anything to judge."""
         return bool(
             self.pages
+            or self.entries
             or self.extents
             or self.l1
             or self.nodes
@@ -60,6 +63,6 @@ class Touched:
         """Forget everything: the next op begins."""
         self.clear_reads()
         for part in (
-            self.pages, self.extents, self.l1, self.swapped, self.redistributors, self.nodes, self.host_walks,
+            self.pages, self.entries, self.extents, self.l1, self.swapped, self.redistributors, self.nodes, self.host_walks,
         ):  # fmt: skip
             part.clear()

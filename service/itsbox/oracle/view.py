@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from itsbox.oracle.pages import Pages
@@ -79,3 +80,6 @@ class View(Protocol):
 
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them, or None where nothing answers."""
+
+    def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
+        """(index, doubleword) of the doublewords of a range that are not zero."""
