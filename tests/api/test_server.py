@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from itsbox.api import server as server_module
 from itsbox.api.server import BackgroundServer, bind, url_of
@@ -100,6 +102,20 @@ def test_stopping_ends_streams_in_order(make_service: Any) -> None:
             rest = list(lines)
 
     assert rest
+
+
+def test_stopping_closes_sockets_in_order() -> None:
+    """A WebSocket reads to the end of its session, then is told that the service goes away."""
+    with BackgroundServer() as server, httpx.Client(base_url=server.url, timeout=20) as http:
+        path = http.post("/v1/sessions").headers["location"]
+        with connect(server.url.replace("http", "ws", 1) + path + "/stream?after=1") as stream:
+            server._server.should_exit = True
+            assert "session.closed" in str(stream.recv(timeout=10))
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(timeout=10)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
 
 
 def test_an_address_in_use_is_an_error_at_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from itsbox.api import stream as stream_module
 from tests.api.conftest import Service
 
 RAM = 0x4000_0000
@@ -224,6 +225,17 @@ def test_an_sse_stream_ends_with_its_session(service: Service) -> None:
         text = "".join(answer.iter_text())
 
     assert "session.closed" in text
+
+
+def test_a_quiet_sse_stream_says_that_it_is_there(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment now and then keeps what is between us from giving up; events still come."""
+    monkeypatch.setattr(stream_module, "KEEP_ALIVE_S", 0.05)
+    path = service.session()
+    with service.http.stream("GET", f"{path}/events:stream", params={"after": "1"}) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == ": still here"
+        make_events(service, path, 1)
+        assert [event["seq"] for event in read_sse(lines, 2)] == [2]
 
 
 def test_a_reader_that_stops_changes_nothing_for_the_others(service: Service) -> None:

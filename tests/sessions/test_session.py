@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from itsbox.api.logs import configure_logs
-from itsbox.arch.its_commands import SYNC
-from itsbox.machine import Machine, MachineConfig
+from itsbox.arch.its_commands import MAPD, MAPTI, SYNC
+from itsbox.machine import Machine, MachineConfig, Snapshot
 from itsbox.ops import Ack, Bytes, Load, MmioRead, MmioWrite, Op, Outcome, Store, Value
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
 from itsbox.sessions.session import SLICE, Session
@@ -202,6 +202,60 @@ async def test_stores_that_do_not_fit_are_refused_before_anything_runs() -> None
     assert refused.value.cap == "session_memory_bytes"
     assert session.state_hash() == before
     assert (await session.journal(0, 10)).head == 0
+
+
+async def test_a_machine_that_writes_too_much_itself_is_stopped() -> None:
+    """Entries that commands make the ITS write count too: the batch ends at the next turn, saying how far it came."""
+    rig = Rig(session_memory_bytes=150 * 4096)
+    machine = MachineRig().set_up()
+    session = rig.host.adopt(machine.machine)
+    machine.put(MAPD(device_id=1, size=15, itt_addr=machine.ITT, valid=1))
+    machine.put(*(MAPTI(device_id=1, event_id=n * 43, intid=8192 + n, icid=0) for n in range(1400)))
+    with pytest.raises(CapExceeded) as refused:
+        await session.run([MmioWrite(0x0808_0088, 8, machine.cwriter), TYPER])
+
+    assert refused.value.cap == "session_memory_bytes"
+    assert refused.value.members["executed"] == 1
+    assert len((await session.journal(0, 10)).ops) == 1
+    assert (await session.run([TYPER, Load(RAM, 4)])).results[0][0] == Value(0x1F0001EFB1)
+    with pytest.raises(CapExceeded):
+        await session.run([MmioWrite(0x0808_0000, 4, 0)])
+
+
+class Brittle(Machine):
+    """A machine whose snapshots fail, to be taken or to be restored."""
+
+    __slots__ = ()
+    broken = ""
+
+    def snapshot(self) -> Snapshot:
+        """Fail, if told to."""
+        if self.broken == "snapshot":
+            raise KeyError("an injected defect")
+        return super().snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Fail, if told to."""
+        if self.broken == "restore":
+            raise KeyError("an injected defect")
+        super().restore(snapshot)
+
+
+@pytest.mark.parametrize("broken", ["snapshot", "restore"])
+async def test_a_failing_snapshot_crashes_its_session_only(
+    rig: Rig, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect outside of any op is ours as well: logged, crashed, others untouched."""
+    stream = io.StringIO()
+    configure_logs(stream)
+    session, other = rig.host.adopt(Brittle(MachineConfig.make(hardening="off"))), rig.session()
+    record = await session.take_snapshot(0)
+    monkeypatch.setattr(Brittle, "broken", broken)
+    with pytest.raises(ModelCrash):
+        await (session.take_snapshot(0) if broken == "snapshot" else session.restore(record.id))
+
+    assert (session.state, other.state) == ("crashed", "running")
+    assert len(stream.getvalue().splitlines()) == 1
 
 
 async def test_a_session_that_ended_meanwhile_answers_so(rig: Rig) -> None:
