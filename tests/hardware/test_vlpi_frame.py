@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from itsbox.arch.its_commands import INT, MAPC, MAPD, VMAPP, VMAPTI
+from itsbox.arch.its_commands import CLEAR, DISCARD, INT, INV, MAPC, MAPD, VINVALL, VMAPP, VMAPTI, VMOVI
+from itsbox.arch.layout import Layout
 from itsbox.arch.redist_registers import GICR_VPENDBASER, GICR_VPROPBASER
+from itsbox.hardware.vlpi_frame import VlpiFrame
 from itsbox.machine import Machine
 from itsbox.ops import Fill, Store
 from tests.rig import Rig
@@ -63,6 +65,60 @@ def test_pending_last_counts_enabled_vlpis_only(rig: Rig) -> None:
     rig.gicr(0, VPEND, Rig.VPT)
 
     assert rig.gicr(0, VPEND) & PENDING_LAST
+
+
+@pytest.mark.parametrize("reread", [INV(device_id=DEVICE, event_id=1), VINVALL(vpe_id=0)], ids=repr)
+def test_a_change_of_configuration_counts_from_the_next_inv(rig: Rig, reread: Layout) -> None:
+    """A guest that enables a pending vLPI must tell; before that PendingLast does not know of it."""
+    for told, pending_last in (([], 0), ([reread], PENDING_LAST)):
+        rig.machine.apply(Fill(Rig.VPROP, 57344, 0xA0))
+        rig.post(CLEAR(device_id=DEVICE, event_id=0))
+        rig.gicr(0, VPEND, VALID | Rig.VPT)
+        fire(rig, 0)
+        rig.machine.apply(Fill(Rig.VPROP, 57344, 0xA1))
+        rig.post(*told)
+        rig.gicr(0, VPEND, Rig.VPT)
+
+        assert rig.gicr(0, VPEND) & PENDING_LAST == pending_last
+
+
+def test_when_the_best_one_goes_another_is_found(rig: Rig) -> None:
+    """CLEAR of the best pending vLPI leaves the next one; CLEAR of the last leaves nothing."""
+    rig.gicr(0, VPEND, VALID | Rig.VPT)
+    rig.machine.apply(Store(Rig.VPROP + 1, b"\x41"))
+    fire(rig, 0)
+    fire(rig, 1)
+    frame = rig.machine.redistributors[0].vlpi
+    assert isinstance(frame, VlpiFrame)
+    assert (frame.best, frame.best_priority) == (8193, 0x40)
+    rig.post(CLEAR(device_id=DEVICE, event_id=1))
+    assert (frame.best, frame.best_priority) == (8192, 0xA0)
+    rig.post(DISCARD(device_id=DEVICE, event_id=0))
+    rig.gicr(0, VPEND, Rig.VPT)
+
+    assert rig.gicr(0, VPEND) == Rig.VPT
+
+
+def test_a_vlpi_that_moves_away_is_no_longer_the_best(rig: Rig) -> None:
+    """VMOVI takes it out of the resident vPE's table."""
+    rig.post(VMAPP(vpe_id=1, rd_base=1, valid=1, vpt_size=15, vpt_addr=Rig.VPT + 0x1_0000))
+    rig.gicr(0, VPEND, VALID | Rig.VPT)
+    fire(rig, 0)
+    rig.post(VMOVI(device_id=DEVICE, event_id=0, vpe_id=1, d=0, doorbell_intid=0))
+    rig.gicr(0, VPEND, Rig.VPT)
+
+    assert rig.gicr(0, VPEND) == Rig.VPT
+
+
+@pytest.mark.parametrize("id_bits, pending_last", [(14, PENDING_LAST), (30, PENDING_LAST), (31, 0)])
+def test_the_search_is_bounded_by_idbits(rig: Rig, id_bits: int, pending_last: int) -> None:
+    """More bits than there are count as all; of 31 QEMU makes none."""
+    fire(rig, 0)
+    rig.gicr(0, VPROP, Rig.VPROP | id_bits)
+    rig.gicr(0, VPEND, VALID | Rig.VPT)
+    rig.gicr(0, VPEND, Rig.VPT)
+
+    assert rig.gicr(0, VPEND) & PENDING_LAST == pending_last
 
 
 @pytest.mark.parametrize("place", [Rig.NOWHERE, 0x4FF0_0000, 0x4FE0_0000, 0x0808_0000, 0, (1 << 52) - 0x1_0000])
