@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from itsbox.arch.redist_registers import (
@@ -16,6 +18,7 @@ from itsbox.arch.redist_registers import (
     GICR_WAKER,
 )
 from itsbox.arch.values import pfn_of
+from itsbox.machine import Machine, MachineConfig
 from itsbox.ops import Aborted, Ack, Acked, Done, Drive, HvcReturn, Load, MmioRead, MmioWrite, Msi, Refused, Value
 from itsbox.reasons import Reason
 from tests.hypervisor.box import Box
@@ -255,3 +258,40 @@ def test_state_is_saved_and_taken_back() -> None:
     assert box.machine.state_hash() == digest
     assert isinstance(box.gicr(2, GICR_CTLR, 1), Done)
     assert box.describe(tables(box, 2)[1]) == ("host", "SHARED_OWNED", 1)
+
+
+def test_redistributors_of_another_affinity_need_not_agree() -> None:
+    """CommonLPIAff 3: only those of one Aff3.Aff2.Aff1 share a table; CPU 16 is in another group."""
+    config = MachineConfig.make(cpus=17, hardening="strict", start="bare", oracle="off")
+    virt = config.profile
+    box = Box(session={"start": "bare"})
+    box.machine = Machine(replace(config, profile=replace(virt, gicr_typer=virt.gicr_typer | 3 << 24)))
+    box.finalise()
+    for n, cpu in enumerate((0, 1, 16)):
+        rd_base = box.map.gicr + cpu * box.map.gicr_stride
+        assert box.errno("__pkvm_init_redist_emulation", rd_base, box.page(40 + n), 1) is None
+        box.gicr(cpu, GICR_PENDBASER, box.page(10 + n))
+        box.gicr(cpu, GICR_PROPBASER, box.page(20 + n) | 15)
+
+    assert isinstance(box.gicr(0, GICR_CTLR, 1), Done)
+    assert refused(box.gicr(1, GICR_CTLR, 1)) is Reason.PROPBASER_DISAGREES
+    assert isinstance(box.gicr(16, GICR_CTLR, 1), Done)
+
+
+def test_policies_are_shown() -> None:
+    """Beside each register stands what becomes of it."""
+    shown = Box(session={"profile": "virt-gicv4"}).machine.registers()
+    assert shown["GICR0_PROPBASER"]["policy"] == shown["GICR0_VPENDBASER"]["policy"] == "emulated"
+    assert shown["GICR0_TYPER"]["policy"] == "read forwarded, write refused"
+    assert (
+        Box("android-6.12", session={"profile": "virt-gicv4"}).machine.registers()["GICR0_VPROPBASER"]["policy"]
+        == "refused"
+    )
+    assert Box("v2").machine.registers()["GICR0_PROPBASER"]["policy"] == "direct"
+
+
+def test_the_hypercall_needs_stage_2() -> None:
+    """Strict: as for the ITS."""
+    box = Box(session={"start": "host"})
+
+    assert box.hvc("__pkvm_init_redist_emulation", box.map.gicr, box.page(0), 1).reason is Reason.WINDOW_CLOSED
