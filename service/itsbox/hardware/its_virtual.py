@@ -85,7 +85,9 @@ def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
     if isinstance(vte, Cause):
-        return vte
+        # As with a lost collection entry, QEMU drops these where VMOVI and INV stall.
+        lost = vte is Cause.MEMORY_FAULT and not its.profile.cte_fault_stalls
+        return Cause.VCPU_INVALID if lost else vte
     if not _is_vlpi(its, ite.intid, vte):
         return Cause.ITE_INVALID
     if vte.rd_base >= len(its.redistributors):
@@ -187,7 +189,8 @@ def vmovi(its: Its, c: VMOVI) -> Cause | None:
     if wrong_doorbell:
         return Cause.PHYSICALID_OOR
     doorbell = c.doorbell_intid if c.d else ite.doorbell_intid
-    if its.redistributors[source.rd_base].vlpi.withdraw(source, ite.vpe_id, ite.intid):
+    moves = source.vpt_addr != target.vpt_addr  # one table for both: nothing moves, and no doorbell rings
+    if moves and its.redistributors[source.rd_base].vlpi.withdraw(source, ite.vpe_id, ite.intid):
         its.redistributors[target.rd_base].vlpi.signal(target, c.vpe_id, ite.intid, True, doorbell)
     return store_ite(its, address, ite.replace(vpe_id=c.vpe_id, doorbell_intid=doorbell))
 
