@@ -91,7 +91,9 @@ class Grammar:
             case "event_id":
                 return rng.choice(EVENTS)
             case "intid" | "virtual_intid" | "doorbell_intid" | "default_doorbell":
-                return rng.choice((*INTIDS, 1023)) & (0xF if name == "virtual_intid" and rng.random() < 0.1 else (1 << 32) - 1)
+                return rng.choice((*INTIDS, 1023)) & (
+                    0xF if name == "virtual_intid" and rng.random() < 0.1 else (1 << 32) - 1
+                )
             case "itt_addr":
                 return self.address() & -0x100
             case "vpt_addr" | "vconf_addr":
@@ -117,7 +119,9 @@ class Grammar:
         for _ in range(count):
             ops.append(Store(self.queue + self.offset, self.command()))
             self.offset = (self.offset + 32) % 0x1_0000
-        ops.append(MmioWrite(self.map.its + GITS_CWRITER.OFFSET, rng.choice((4, 8)), self.offset | (rng.random() < 0.1)))
+        ops.append(
+            MmioWrite(self.map.its + GITS_CWRITER.OFFSET, rng.choice((4, 8)), self.offset | (rng.random() < 0.1))
+        )
         return ops
 
     # ---------------------------------------------------------------- ops
@@ -130,7 +134,9 @@ class Grammar:
             physical_address=self.page() & -0x1_0000, page_size=2, size=rng.choice((0, 0, 3)), indirect=rng.randrange(2),
             valid=1,
         )  # fmt: skip
-        cbaser = GITS_CBASER.decode(0).replace(physical_address=self.page() & -0x1000, size=rng.choice((0, 15)), valid=1)
+        cbaser = GITS_CBASER.decode(0).replace(
+            physical_address=self.page() & -0x1000, size=rng.choice((0, 15)), valid=1
+        )
         prop = GICR_PROPBASER.decode(0).replace(physical_address=self.page() & -0x1000, id_bits=rng.choice((0, 13, 15)))
         pend = GICR_PENDBASER.decode(0).replace(physical_address=self.page() & -0x1_0000)
         vpend = GICR_VPENDBASER.decode(0).replace(physical_address=self.page() & -0x1_0000, valid=rng.randrange(2))
@@ -165,7 +171,9 @@ class Grammar:
             return [Fill(self.page(), rng.choice((8, 4096, 0x1_0000)), rng.choice((0, 0, 0xFF)))]
         if pick == 2 and self.tables:
             entry = L1Entry(address=self.page() & -0x1_0000, valid=rng.randrange(2))
-            return [Store(rng.choice(self.tables) + 8 * rng.choice((0, 1, 2, 4, 7)), L1Entry.STRUCT.pack(*entry.encode()))]
+            return [
+                Store(rng.choice(self.tables) + 8 * rng.choice((0, 1, 2, 4, 7)), L1Entry.STRUCT.pack(*entry.encode()))
+            ]
         if pick == 3:
             return [Clean(self.page(), 4096)]
         return [Store(self.address(), self.word().to_bytes(8, "little"))]
@@ -277,5 +285,3 @@ def _bent(op: Op, rng: Random) -> Op:
             return Msi(device_id ^ 1 << rng.randrange(8), event_id)
         case _:
             return op
-
-

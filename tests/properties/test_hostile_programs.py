@@ -36,7 +36,9 @@ def _play(machine: Machine, ops: list[Op]) -> list[tuple[int, str]]:
 
 def _strict(seed: int) -> int:
     """One program under strict; how many ops."""
-    machine = _machine("strict", profile=PROFILES[seed % len(PROFILES)], error_policy=("ignore", "stall")[seed // 4 % 2])
+    machine = _machine(
+        "strict", profile=PROFILES[seed % len(PROFILES)], error_policy=("ignore", "stall")[seed // 4 % 2]
+    )
     ops = random_program(machine, seed, LENGTH)
     found = _play(machine, ops)
     assert not found, f"seed {seed}: {[violation.sentence for violation in machine.violations]}"

@@ -32,13 +32,17 @@ def generated_files(root: Path) -> dict[str, str]:
     from itsbox import events, reasons
     from itsbox.api import asyncapi, openapi
     from itsbox.arch.catalogue import markdown_pages
+    from itsbox.cli import reference
     from itsbox.hypervisor import knobs
+    from itsbox.oracle import reference as oracle_reference
 
     pages = {
         **markdown_pages(),
         "events.md": events.markdown(),
         "reasons.md": reasons.markdown(),
         "hardening.md": knobs.markdown(),
+        "cli.md": reference.markdown(),
+        "oracle.md": oracle_reference.markdown(),
     }
     return {
         **{f"docs/reference/{name}": text for name, text in pages.items()},

@@ -168,7 +168,7 @@ class Machine:
         )
         lockstep = None
         if self.config.oracle == "lockstep":
-            abstract = Abstraction(view, self.ownership, self.hypervisor, self.its[0])
+            abstract = Abstraction(view, self.ownership, self.hypervisor, self.its)
             lockstep = Lockstep(abstract, abstract.facts, claims_of(self.hypervisor))
         oracle = Oracle(self.map, view, HypervisorRecords(self.hypervisor), lockstep)
         self.interconnect.watch = oracle.watch()

@@ -38,7 +38,7 @@ HOST_ENTRY: Final = Rule(
     "DMA",
     "host-entry",
     "After deprivilege nothing that decides what the ITS does next is fetched from memory that the host can write.",
-    "docs/explanation/dma-surface.md 1; 9.2",
+    "docs/explanation/dma-surface.md 1 and 2",
 )
 MESSAGE: Final = Rule(
     "DMA",
