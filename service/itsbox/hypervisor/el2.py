@@ -75,12 +75,6 @@ class El2:
         if not self.interconnect.write(Initiator.HYP, addr, 8, value, Why.HYP):
             raise El2Stop(Reason.EL2_FAULT)
 
-    def store(self, addr: int, data: bytes) -> None:
-        """Write memory that is mapped at EL2. Raises El2Stop."""
-        self._mapped(addr, len(data))
-        if not self.interconnect.store(Initiator.HYP, addr, data, Why.HYP):
-            raise El2Stop(Reason.EL2_FAULT)
-
     def zero(self, addr: int, length: int) -> None:
         """Fill memory that is mapped at EL2 with zeros and clean it. Raises El2Stop."""
         self._mapped(addr, length)

@@ -181,10 +181,6 @@ class Ownership:
         """The page's state as seen by host, hypervisor, guest: three ``PageState``."""
         return _STATES[self._code(pfn)]
 
-    def exclusive(self, pfn: int, pages: int = 1) -> bool:
-        """Whether every page of the range is memory that the host owns alone."""
-        return all(n in self.ram and self._code(n) == _HOST for n in range(pfn, pfn + pages))
-
     def why_not_share(self, pfn: int) -> Reason | None:
         """Why a page cannot be shared or donated by the host, or None if it can."""
         return self._memory_range(pfn, 1) or self._all_are(pfn, 1, _HOST)
