@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from itsbox.cli.output import Exit, fail, stdout
@@ -22,15 +20,16 @@ def plain(value: object) -> str:
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output, as wide as its content: lines that a script reads must be whole."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, no_wrap=True)
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
-    wide = stdout.options.update(max_width=10_000)
-    width = max(stdout.width, Measurement.get(stdout, wide, table).maximum)
-    stdout.print(table, width=width, crop=False, no_wrap=True, overflow="ignore")
+    """A table on standard output, as wide as its content: rich's own would cut lines that a script reads whole."""
+    lines = [[Text(header, style="bold") for header in headers]]
+    lines += [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*lines, strict=True)]
+    for line in lines:
+        text = Text()
+        for n, (cell, width) in enumerate(zip(line, widths, strict=True)):
+            text.append_text(cell).append("" if n == len(line) - 1 else " " * (width - cell.cell_len + 2))
+        text.rstrip()
+        stdout.print(text)
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
