@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from itsbox.api import asyncapi
@@ -51,7 +51,7 @@ def test_references_lead_somewhere() -> None:
 
 def frame_validator() -> Draft202012Validator:
     """What judges a frame of events by the document."""
-    document = Resource(contents=asyncapi.as_data(), specification=DRAFT202012)
+    document = DRAFT202012.create_resource(asyncapi.as_data())
     registry: Registry[Any] = Registry().with_resource("urn:asyncapi", document)
     frame = {"$ref": "urn:asyncapi#/channels/stream/messages/events/payload"}
     return Draft202012Validator(frame, registry=registry)

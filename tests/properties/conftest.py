@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--fuzz-minutes N"""
+    """Add ``--fuzz-minutes N``."""
     parser.addoption("--fuzz-minutes", type=float, default=0, help="go on with fresh hostile programs for so long")

@@ -7,7 +7,6 @@ that are right, nearly right or wild, addresses at the borders of everything, hy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -16,7 +15,6 @@ from itsbox.arch.hypercalls import BY_NUMBER
 from itsbox.arch.its_commands import COMMANDS, COMMANDS_V41
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER
 from itsbox.arch.its_tables import L1Entry
-from itsbox.arch.layout import Layout
 from itsbox.arch.redist_registers import GICR_CTLR, GICR_PENDBASER, GICR_PROPBASER, GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.host.scenarios import SCENARIOS, run
 from itsbox.host.state import DriverState, restored
@@ -61,9 +59,11 @@ class Grammar:
         return self.rng.choice(self.wide if pick < 0.6 else self.borders)
 
     def address(self) -> int:
+        """An address inside, at the edge of, or just past a page of interest."""
         return self.page() + self.rng.choice((0, 0, 0x100, 0x200, 8, 0xFF8, 0x1000, 0x10000))
 
     def word(self) -> int:
+        """A doubleword: an edge value, an address, or anything."""
         return self.rng.choice((0, 1, 0xFFFF_FFFF, (1 << 64) - 1, 1 << 63, self.address(), self.rng.getrandbits(64)))
 
     # ---------------------------------------------------------------- commands
@@ -84,6 +84,7 @@ class Grammar:
         return data
 
     def field(self, name: str) -> int:
+        """A value for a command field of that name."""
         rng = self.rng
         match name:
             case "device_id":
@@ -127,6 +128,7 @@ class Grammar:
     # ---------------------------------------------------------------- ops
 
     def register_write(self) -> list[Op]:
+        """A write to a register of the ITS or of a redistributor."""
         rng = self.rng
         its, gicr = self.map.its, self.map.gicr + rng.randrange(4) * self.map.gicr_stride
         n = rng.randrange(3)
@@ -163,6 +165,7 @@ class Grammar:
         return [MmioWrite(addr, size, value & (1 << 8 * size) - 1)]
 
     def memory(self) -> list[Op]:
+        """A store, load, fill or clean somewhere of interest."""
         rng = self.rng
         pick = rng.randrange(5)
         if pick == 0:
@@ -179,6 +182,7 @@ class Grammar:
         return [Store(self.address(), self.word().to_bytes(8, "little"))]
 
     def hypercall(self) -> list[Op]:
+        """A hypercall, by name or by number."""
         rng = self.rng
         call = rng.choice(list(BY_NUMBER.values()))
         args = tuple(rng.choice((self.page() >> 12, 0, 1, 2, self.word())) for _ in range(rng.choice((0, 1, 3, 3, 4))))
@@ -191,6 +195,7 @@ class Grammar:
         return [Hvc(call.name, args)]
 
     def honest(self) -> list[Op]:
+        """Something that an honest driver does."""
         rng = self.rng
         device_id = rng.choice((0x18, 0x20, 0x28, 0x9008))
         call, args = rng.choice([
@@ -205,6 +210,7 @@ class Grammar:
         return [Drive(call, dict(args))]
 
     def ops(self) -> list[Op]:
+        """The next few ops of the program."""
         rng = self.rng
         pick = rng.random()
         if pick < 0.42:
