@@ -165,10 +165,13 @@ def host_donate_guest(pre: Abstract, call: Call, args: tuple[int, ...]) -> Answe
 
 
 def host_reclaim_page(pre: Abstract, call: Call, args: tuple[int, ...]) -> Answer:
-    """``__pkvm_host_reclaim_page``: a page that was donated comes back; the carve-out of the memory map never does."""
+    """``__pkvm_host_reclaim_page``: a page of a guest that is being torn down comes back; the carve-out never does.
+
+    Which guest a page belongs to, and whether that one is dying, is not part of this state: a refusal is always allowed.
+    """
     if args[0] in call.facts.regions.guest:
         return _result(pre, call, False, pre)
-    return _move(pre, call, (args[0], 1), _GUEST, HOST_ALONE)
+    return _move(pre, call, (args[0], 1), _GUEST, HOST_ALONE) if _succeeded(call) else Expected(pre)
 
 
 def prot_finalize(pre: Abstract, call: Call, args: tuple[int, ...]) -> Answer:
