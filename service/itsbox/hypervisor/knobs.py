@@ -137,8 +137,9 @@ def markdown() -> str:
         *(f"| `{preset.name}` | {preset.doc} |" for preset in PRESETS.values()),
         "",
         "What honest traffic meets behind `v2` and `android-6.12`, and not behind `strict`: a device that was mapped",
-        "before the switch-over cannot be unmapped (`preswitch_unmap`), and Android wants page-aligned interrupt",
-        "translation tables (`itt_alignment`), which its own driver allocates (`driver_itt_alignment`).",
+        "before the switch-over cannot be unmapped (`preswitch_unmap`). Besides, Android wants page-aligned interrupt",
+        "translation tables (`itt_alignment`), which its own driver allocates (`driver_itt_alignment`), and lets no virtual",
+        "command or register through (`virtual_commands`, `vlpi_frame`).",
         "",
     ]
     for group, title in GROUPS.items():

@@ -70,7 +70,7 @@ class VirtualChecks:
         if knobs["virtual_commands"] == "checked" and self._state.typer.virtual:
             chosen = {
                 VMAPTI.MATCH: self.vmapti, VMAPI.MATCH: self.vmapi, VMOVI.MATCH: self.vmovi, VMOVP.MATCH: self.vmovp,
-                VSYNC.MATCH: self.vpe, VINVALL.MATCH: self.vpe, INVDB.MATCH: self.vpe, VSGI.MATCH: self.vsgi,
+                VSYNC.MATCH: self.vsync, VINVALL.MATCH: self.vpe, INVDB.MATCH: self.vpe, VSGI.MATCH: self.vsgi,
             }  # fmt: skip
         if knobs["vmapp_check"] == "on":
             strict = VMAPP.MATCH in chosen or knobs["virtual_commands"] == "checked"
@@ -176,9 +176,14 @@ class VirtualChecks:
 
     # ---------------------------------------------------------------- the others
 
-    def vpe(self, c: VSYNC | VINVALL | INVDB) -> Checked:
+    def vpe(self, c: VINVALL | INVDB) -> Checked:
         """A vPE in the records."""
         return self._mapped(c.vpe_id)
+
+    def vsync(self, c: VSYNC) -> Checked:
+        """A vPE that the table can have: Linux on GICv4.0 waits for one that it has just unmapped. Nothing is written for it."""
+        walked = self._in_table(c.vpe_id)
+        return (walked,) if isinstance(walked, Plan) else walked
 
     def vmapti(self, c: VMAPTI) -> Checked:
         """Device and event, vPE, virtual INTID, doorbell."""
