@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from itsbox.arch.its_commands import DISCARD, INV, INVALL, MAPD
 from itsbox.arch.layout import Layout
 from itsbox.ops import Fill, MmioWrite, Op, Store
 from itsbox.replay.replayer import replay
+from itsbox.replay.replayer import replay
 from itsbox.replay.steps import steps_of
+from itsbox.replay.target import InProcess, wish_for
 from itsbox.replay.target import InProcess, wish_for
 from itsbox.replay.trace import Acknowledge, End, Head, Line, Read, RecordedCommand, Stored, Trace, Write
 
@@ -96,49 +100,56 @@ def test_an_itt_is_fresh_again_after_an_unmap() -> None:
     assert [op for op in ops if isinstance(op, Fill)] == [Fill(0x4700_0000, 24, 0)] * 2
 
 
-def test_a_leaving_vpe_has_an_enabled_vlpi_when_pending_last_says_so() -> None:
-    """The guest's configuration is made to answer as recorded and read again, just before the vPE is taken off."""
-    vpendbaser = GICR + VPENDBASER
+def test_a_vpe_leaves_an_enabled_vlpi_pending_when_the_recording_says_so() -> None:
+    """The guest's configuration is made to answer as recorded, just before the vPE is scheduled in."""
+    vpendbaser, arrives = GICR + VPENDBASER, RESIDENT | 0x4800_0000
     for read, byte in ((PENDING_LAST, ON[0]), (0, OFF[0])):
         ops = played(
             write(GICR + VPROPBASER, 0x4900_0000 | 15),
-            write(vpendbaser, RESIDENT | 0x4800_0000),
+            write(vpendbaser, arrives),
+            Read(1, vpendbaser, 8, arrives | PENDING_LAST),
             write(vpendbaser, 0x4800_0000),
             Read(1, vpendbaser, 8, 0x4800_0000 | read),
         )
 
-        leave, enter = (MmioWrite(vpendbaser, 8, flag | 0x4800_0000) for flag in (0, RESIDENT))
-        at = ops.index(Fill(0x4900_0000, 0xE000, byte))
-        assert ops[at + 1 : at + 4] == [leave, enter, leave]
-
-
-def test_a_leaving_vpe_answers_as_recorded() -> None:
-    """Two vPEs of one guest share a table and leave with different answers, whatever became pending in between."""
-    vpropbaser, vpendbaser = GICR + VPROPBASER, GICR + VPENDBASER
-    lines: list[Line] = [Stored(1, 0x4800_0400 + cpu * 0x1_0000, b"\x01") for cpu in (0, 1)]
-    lines += [write(vpropbaser + cpu * STRIDE, 0x4900_0000 | 15) for cpu in (0, 1)]
-    lines += [write(vpendbaser + cpu * STRIDE, RESIDENT | 0x4800_0000 + cpu * 0x1_0000) for cpu in (0, 1)]
-    for cpu, read in ((0, PENDING_LAST), (1, 0)):
-        frame, table = vpendbaser + cpu * STRIDE, 0x4800_0000 + cpu * 0x1_0000
-        lines += [write(frame, table), Read(1, frame, 8, table | read)]
-    target = InProcess(wish_for(head()))
-
-    assert replay(Trace(head(), (*lines, End(99, {}, {}, {}))), target).differences == ()
+        fill = Fill(0x4900_0000, 0xE000, byte)
+        assert [op for op in ops if isinstance(op, Fill)] == [fill]
+        assert ops.index(fill) + 1 == ops.index(MmioWrite(vpendbaser, 8, arrives))
 
 
 def test_nothing_is_assumed_of_a_vpe_that_nobody_looked_at() -> None:
-    """Without a read of PendingLast before the next write there is nothing to answer."""
-    vpendbaser = GICR + VPENDBASER
+    """Without a read of PendingLast after it has left there is nothing to answer."""
+    vpendbaser, arrives = GICR + VPENDBASER, RESIDENT | 0x4800_0000
 
     ops = played(
         write(GICR + VPROPBASER, 0x4900_0000 | 15),
-        write(vpendbaser, RESIDENT | 0x4800_0000),
+        write(vpendbaser, arrives),
         write(vpendbaser, 0),
-        write(vpendbaser, RESIDENT | 0x4800_0000),
+        write(vpendbaser, 0x4800_0000),
+        Read(1, vpendbaser, 8, PENDING_LAST),
+        write(vpendbaser, arrives),
         Read(1, vpendbaser, 8, PENDING_LAST),
     )
 
     assert not [op for op in ops if isinstance(op, Fill)]
+
+
+@pytest.mark.parametrize("pending_last", [0, PENDING_LAST])
+def test_a_machine_answers_pending_last_as_recorded(pending_last: int) -> None:
+    """A vLPI that came while its vPE was away is there when it leaves again, if and only if the recording says so."""
+    vpendbaser, arrives = GICR + VPENDBASER, RESIDENT | 0x4800_0000
+    lines = (
+        Stored(1, 0x4800_0400, b"\x01"),  # vLPI 8192 is pending
+        write(GICR + VPROPBASER, 0x4900_0000 | 15),
+        write(vpendbaser, arrives),
+        write(vpendbaser, 0x4800_0000),
+        Read(9, vpendbaser, 8, 0x4800_0000 | pending_last),
+        End(10, {}, {}, {}),
+    )
+
+    report = replay(Trace(head(), lines), InProcess(wish_for(head())))
+
+    assert [str(difference) for difference in report.differences] == []
 
 
 def test_registers_written_in_halves_count_like_whole_ones() -> None:

@@ -8,9 +8,9 @@ decide what the machine answers, and each can be told from the recording itself:
   Linux gives them; ties go to the lowest INTID.
 * **Fresh ITTs.** Software must hand over a zeroed ITT. Memory that was freed and taken again is zeroed before the MAPD that
   maps a device to an ITT which it does not have yet.
-* **A guest's vLPI configuration.** GICR_VPENDBASER.PendingLast tells, when a vPE leaves, whether an enabled vLPI was pending.
-  The guest's configuration table is filled so that it answers as recorded, just before the write that takes the vPE off; the
-  vPE leaves and returns first, because a redistributor reads the table again when a vPE becomes resident.
+* **A guest's vLPI configuration.** GICR_VPENDBASER.PendingLast tells, when a vPE has left, whether an enabled vLPI was pending.
+  The guest's configuration table is filled so that it will answer as recorded, just before the write that schedules the vPE in:
+  from then on the redistributor remembers the best pending vLPI.
 * Level-1 table entries *are* in the recording, as memory lines before the ITS is enabled.
 
 Not put in: what the client's guests acknowledged, and the state of the GIC's wires (timers, SGIs, devices' SPIs). So pending and
@@ -79,7 +79,7 @@ class Absent:
         if line.commands:
             ops += self._fresh_itts(line)
         if (line.addr & ~7) in self.vpendbasers:
-            ops += self._leaving_vpe(i, line)
+            ops += self._arriving_vpe(i, line)
         return ops
 
     def after(self, i: int) -> list[Op]:
@@ -126,31 +126,31 @@ class Absent:
                 ops.append(Fill(mapd.itt_addr, (2 << mapd.size) * ITE.SIZE, 0))
         return ops
 
-    def _leaving_vpe(self, i: int, line: Write) -> list[Op]:
+    def _arriving_vpe(self, i: int, line: Write) -> list[Op]:
         place = line.addr & ~7
-        resident = self.registers.get(place, 0)
-        leaves = GICR_VPENDBASER.decode(resident).valid and not GICR_VPENDBASER.decode(_merged(resident, line)).valid
-        pending_last = self._next_read(i, place) if leaves else None
+        before = self.registers.get(place, 0)
+        after = _merged(before, line)
+        if GICR_VPENDBASER.decode(before).valid or not GICR_VPENDBASER.decode(after).valid:
+            return []
+        pending_last = self._pending_last(i, place, after)
         if pending_last is None:
             return []
         properties = place - GICR_VPENDBASER.OFFSET + GICR_VPROPBASER.OFFSET
         vpropbaser = GICR_VPROPBASER.decode(self.registers.get(properties, 0))
         length = config_table_bytes(vpropbaser.id_bits)
-        if not length:
-            return []
-        away = GICR_VPENDBASER.decode(resident).replace(valid=0).word()
-        return [
-            Fill(vpropbaser.physical_address, length, ON if pending_last else OFF),
-            MmioWrite(place, 8, away),
-            MmioWrite(place, 8, resident),
-        ]
+        return [Fill(vpropbaser.physical_address, length, ON if pending_last else OFF)] if length else []
 
-    def _next_read(self, i: int, place: int) -> int | None:
-        """PendingLast as the client read it after line ``i`` and before it wrote the register again."""
+    def _pending_last(self, i: int, place: int, value: int) -> int | None:
+        """PendingLast as the client reads it once the vPE that line ``i`` schedules in has left; None if it never looks."""
         for line in islice(self.lines, i + 1, None):
-            if isinstance(line, Write) and line.addr & ~7 == place:
-                return None
-            if isinstance(line, Read) and line.addr & ~7 == place and line.addr + line.size == place + 8:
+            if not isinstance(line, Write | Read) or line.addr & ~7 != place:
+                continue
+            resident = GICR_VPENDBASER.decode(value).valid
+            if isinstance(line, Write):
+                if not resident:
+                    return None
+                value = _merged(value, line)
+            elif not resident and line.addr + line.size == place + 8:
                 return GICR_VPENDBASER.decode(_merged(0, line)).pending_last
         return None
 
