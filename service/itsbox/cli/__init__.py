@@ -1,7 +1,8 @@
 """The ``itsbox`` command. Each command is one module here with a ``register`` function; ``COMMANDS`` lists them in help order.
 
 Exit codes, the same for every command (``output.Exit``): 0 all well; 1 a difference, a violation or a failed check; 2 wrong
-usage, or an input that cannot be read; 3 the service (or the peer) cannot be reached.
+usage, an input that cannot be read, or a request that the service refuses as wrong; 3 the service (or the peer) cannot be
+reached, or cannot serve now.
 """
 
 from __future__ import annotations
