@@ -8,9 +8,7 @@ from itsbox.arch.its_commands import DISCARD, INV, INVALL, MAPD
 from itsbox.arch.layout import Layout
 from itsbox.ops import Fill, MmioWrite, Op, Store
 from itsbox.replay.replayer import replay
-from itsbox.replay.replayer import replay
 from itsbox.replay.steps import steps_of
-from itsbox.replay.target import InProcess, wish_for
 from itsbox.replay.target import InProcess, wish_for
 from itsbox.replay.trace import Acknowledge, End, Head, Line, Read, RecordedCommand, Stored, Trace, Write
 

@@ -29,7 +29,7 @@ from itsbox.arch.its_tables import ITE
 from itsbox.arch.lpi_tables import LPIConfig, config_offset, config_table_bytes
 from itsbox.arch.redist_registers import GICR_PROPBASER, GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.arch.words import with_high_half, with_low_half
-from itsbox.ops import Fill, MmioWrite, Op, Store
+from itsbox.ops import Fill, Op, Store
 from itsbox.replay.trace import Acknowledge, Head, Read, Stored, Trace, Write
 
 __all__ = ["Absent"]
