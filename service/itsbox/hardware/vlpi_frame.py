@@ -17,7 +17,7 @@ from itsbox.arch.lpi_tables import intid_limit, pending_place
 from itsbox.arch.redist_registers import GICR_VPENDBASER, GICR_VPROPBASER
 from itsbox.arch.values import SPURIOUS_INTID
 from itsbox.events import LPI_PENDING
-from itsbox.hardware.lpi import IDLE, assign_pending, pending_intids, priority_of
+from itsbox.hardware.lpi import IDLE, assign_pending, best_virtual, priority_of
 from itsbox.hardware.rows import Rows
 from itsbox.memory.interconnect import Initiator, Why
 
@@ -109,12 +109,14 @@ class VlpiFrame:
 
     def _look_for_best(self) -> None:
         """Go through the resident vPE's tables. With IDbits of 31 there is nothing: QEMU counts the bits in 32 bits."""
-        self.best_priority = IDLE
         if self.limit >> 32:
+            self.best_priority = IDLE
             return
         id_bits = min(GICR_VPROPBASER.decode(self.vpropbaser).id_bits, self.gicr.profile.gicr_idbits)
-        for intid in pending_intids(self.gicr.interconnect, self.resident, id_bits, Why.VPT):
-            self._compare(intid)
+        priority, intid = best_virtual(self.gicr.interconnect, self.resident, self.config_table, id_bits)
+        self.best_priority = priority
+        if priority != IDLE:
+            self.best = intid
 
     def _compare(self, intid: int) -> None:
         """A vLPI is pending: is it the best one? Ties go to the lowest INTID."""

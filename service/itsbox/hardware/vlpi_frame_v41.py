@@ -35,10 +35,9 @@ from itsbox.arch.redist_registers import (
     GICR_VSGIR,
     vpropbaser_page_size,
 )
-from itsbox.arch.values import SPURIOUS_INTID
 from itsbox.events import LPI_PENDING
 from itsbox.hardware.its_lookup import EMPTY, Table
-from itsbox.hardware.lpi import assign_pending, highest_pending, pending_intids, table_bits
+from itsbox.hardware.lpi import IDLE, assign_pending, best_virtual, table_bits
 from itsbox.hardware.rows import Rows
 from itsbox.hardware.vpe_table import AnyVTE, lookup_vte, vpe_id_bits
 from itsbox.memory.interconnect import Initiator, Why
@@ -203,8 +202,7 @@ class VlpiFrameV41:
             if config is not None and VSGIConfig.decode(config).enable:
                 return True
         id_bits = min(id_bits, self.gicr.profile.gicr_idbits)
-        pending = pending_intids(bus, vpt, id_bits, Why.VPT)
-        return highest_pending(bus, pending, entry.vconf_addr, id_bits, Why.VCONF) != SPURIOUS_INTID
+        return best_virtual(bus, vpt, entry.vconf_addr, id_bits)[0] != IDLE
 
     # ---------------------------------------------------------------- virtual interrupts
 
