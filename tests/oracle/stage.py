@@ -39,6 +39,7 @@ class Notes(NoRecords):
         self.vpes: set[int] | None = None
         self.queue: HostQueue | None = None
         self.polled: Waited | None = None
+        self.in_flight = False
 
     def pins(self, pfn: int) -> int | None:
         """As the test says."""
@@ -59,6 +60,10 @@ class Notes(NoRecords):
     def waited(self) -> Waited | None:
         """As the test says."""
         return self.polled
+
+    def waiting(self) -> bool:
+        """As the test says."""
+        return self.in_flight
 
 
 class Stage:

@@ -317,6 +317,22 @@ def test_h9_what_is_refused_changes_nothing() -> None:
     assert not stage.end(refusal)
 
 
+def test_h9_commands_that_waited() -> None:
+    """A page that an earlier command held, and that comes free when that command is taken back, is not left behind."""
+    stage = Stage()
+    refusal = Refused(Reason.ITT_NOT_HOST_OWNED, None, [REFUSED])
+    stage.notes.in_flight = True
+    stage.op()
+    stage.notes.in_flight = False
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    assert kinds(stage.end(refusal)) == []
+
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host OWNED")
+    assert kinds(stage.end(refusal)) == [("H9", "nothing-left")]
+
+
 def test_h10_waiting_has_a_limit() -> None:
     """More looks at the hardware than there can be commands."""
     stage = Stage()

@@ -54,8 +54,8 @@ class Broken(NamedTuple):
 class Scene(NamedTuple):
     """What an invariant may look at: the oracle's memory, the machine, the hypervisor's records, the op and its outcome.
 
-    refused, executed: commands (or accesses) of the op; half: it writes half of a 64-bit register; queue_before, queue: the
-    host's queue before and after it.
+    refused, executed: commands (or accesses) of the op; half: it writes half of a 64-bit register; waited: accepted commands
+    waited in the hardware queue when it began; queue_before, queue: the host's queue before and after it.
     """
 
     world: World
@@ -69,6 +69,7 @@ class Scene(NamedTuple):
     refused: int
     executed: int
     half: bool
+    waited: bool
     queue_before: HostQueue | None
     queue: HostQueue | None
 
@@ -159,8 +160,10 @@ def h8(scene: Scene) -> Iterator[Broken]:
 
 def h9(scene: Scene) -> Iterator[Broken]:
     """An op in which everything was refused must leave ownership and registers as they were."""
-    if not scene.deprivileged or not scene.refused or scene.executed or scene.records.waiting():
+    if not scene.deprivileged or not scene.refused or scene.executed:
         return
+    if scene.waited or scene.records.waiting():
+        return  # such commands hold pages until the op settles them or takes them back
     for pfn, before in scene.touched.pages.items():
         if scene.view.pages.page(pfn) != before:
             yield Broken(H9, "A refused request left a page in another state.", *_whole(pfn), "page")

@@ -72,8 +72,8 @@ class Oracle:
     """
 
     __slots__ = (
-        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "dma", "lockstep", "map",
-        "records", "touched", "view", "violations", "who", "world",
+        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "_waiting", "dma",
+        "lockstep", "map", "records", "touched", "view", "violations", "who", "world",
     )  # fmt: skip
 
     def __init__(self, where: MemoryMap, view: View, records: Records, lockstep: Lockstep | None = None) -> None:
@@ -92,6 +92,7 @@ class Oracle:
         self._step = 0
         self._queue: HostQueue | None = None
         self._queue_before: HostQueue | None = None
+        self._waiting = False
         self._phase = view.phase()
         self._nodes: tuple[Node, ...] = view.nodes()
         self._gicrs: tuple[Gicr, ...] = view.gicrs()
@@ -151,6 +152,8 @@ class Oracle:
             touched.clear()
         elif touched.hyp_reads:
             touched.clear_reads()
+        if registers:
+            self._waiting = self.records.waiting()
 
     def _queue_moved(self) -> bool:
         """Whether the host's queue pointers are not what they were (H8)."""
@@ -176,6 +179,7 @@ class Oracle:
             refused=refused,
             executed=executed,
             half=self._is_half_write(op),
+            waited=self._waiting,
             queue_before=self._queue_before,
             queue=self._queue,
         )
@@ -338,11 +342,11 @@ class Oracle:
 
     def state(self) -> tuple[Any, ...]:
         """What a snapshot keeps; not to be changed."""
-        return (self.world.state(), self._phase, self._nodes, self._gicrs, self._queue)
+        return (self.world.state(), self._phase, self._nodes, self._gicrs, self._queue, self._waiting)
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
-        world, self._phase, self._nodes, self._gicrs, self._queue = state
+        world, self._phase, self._nodes, self._gicrs, self._queue, self._waiting = state
         self.world.set_state(world)
         self.dma.deprivileged = self._phase == _DEPRIVILEGED
         self.dma.forget_all()
