@@ -238,7 +238,7 @@ class PhysicalChecks:
 
     def sync(self, c: SYNC) -> Checked:
         """RDbase: a SYNC to a redistributor that is not there may never end (docs/explanation/dma-surface.md 4, A18)."""
-        return self.redistributor(c.rd_base)
+        return None if c.rd_base in self._redistributors else Reason.RD_BASE_UNKNOWN
 
     def movall(self, c: MOVALL) -> Checked:
         """Both redistributors."""

@@ -9,7 +9,7 @@ unseen is not decoded at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "CommandQueue", "Refusal", "Words"]
 
 WORDS: Final = Struct("<4Q")
+_NONE: Final = (0, 0, 0, 0)
 Words: TypeAlias = tuple[int, int, int, int]
 
 
@@ -44,16 +45,22 @@ class Refusal(NamedTuple):
 
 
 class _Row(NamedTuple):
-    layout: type[Layout]
+    """What is known of an opcode: name, decoder, check, why it is refused as such, and the bits to clear in each word."""
+
+    name: str
+    decode: Callable[..., Layout]
     check: Check | None
     refused: Reason | None
+    reserved0: int
+    reserved1: int
+    reserved2: int
+    reserved3: int
 
 
 class CommandQueue:
     """The queue of one ITS. ``last_refusal`` is kept until another command is refused."""
 
     __slots__ = (
-        "_clears",
         "_flushes",
         "_port",
         "_rows",
@@ -72,7 +79,7 @@ class CommandQueue:
         #: The ITS's control frame on the hypervisor's mapping, or None for a device that is not there.
         self._port = el2.bus.window(state.base)
         knobs = el2.knobs
-        self._clears = knobs["reserved_bits"] == "cleared"
+        clears = knobs["reserved_bits"] == "cleared"
         self._flushes = knobs["cache_maintenance"] == "flush"
         self._unknown = Reason.UNKNOWN_OPCODE if knobs["unknown_opcodes"] == "refused" else None
         refuses_virtual = knobs["virtual_commands"] == "refused" or (
@@ -83,9 +90,11 @@ class CommandQueue:
         checks = physical.by_opcode() | VirtualChecks(el2, state, physical).by_opcode()
         self._rows = {
             opcode: _Row(
-                layout,
+                layout.NAME,
+                layout.decode,
                 checks.get(opcode),
                 Reason.VIRTUAL_OPCODE if refuses_virtual and opcode & VIRTUAL_OPCODE else None,
+                *(layout.RES0 if clears else _NONE),
             )
             for opcode, layout in command_layouts(state).items()
         }
@@ -107,14 +116,13 @@ class CommandQueue:
         row = self._rows.get(words[0] & OPCODE_MASK)
         if row is None:
             return None, words, self._unknown_virtual if words[0] & VIRTUAL_OPCODE else self._unknown
-        layout, check, refused = row
+        name, decode, check, refused, r0, r1, r2, r3 = row
         if refused is not None:
-            return layout.NAME, words, refused
-        if self._clears:
-            reserved = layout.RES0
-            if words[0] & reserved[0] or words[1] & reserved[1] or words[2] & reserved[2] or words[3] & reserved[3]:
-                words = layout.decode(*words).encode()  # type: ignore[assignment]
-        return layout.NAME, words, None if check is None else check(layout.decode(*words))
+            return name, words, refused
+        w0, w1, w2, w3 = words
+        if w0 & r0 or w1 & r1 or w2 & r2 or w3 & r3:
+            words = decode(w0, w1, w2, w3).encode()  # type: ignore[assignment]
+        return name, words, None if check is None else check(decode(w0, w1, w2, w3))
 
     def reject(self, offset: int, name: str | None, words: Words, reason: Reason) -> None:
         """Report a refused command: its record, its event, the diagnosis."""
