@@ -59,7 +59,7 @@ def test_taking_empties_the_log() -> None:
 
 
 def test_every_event_of_the_contract_is_declared() -> None:
-    """The types that design section 5 promises exist, each with a sentence."""
+    """The types that the wire contract promises exist, each with a sentence."""
     promised = (
         "trap.mmio trap.hvc trap.abort command.executed command.rejected command.error shadow.queue shadow.table "
         "page.state lpi.pending driver.log violation session.created session.restored session.forked session.expiring "

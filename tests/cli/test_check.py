@@ -112,7 +112,7 @@ def test_logs_may_be_packed_or_piped(nobody: Shell, honest: Lines, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"hello\n", b"{}\n", b"[]\n", b'{"format": "itsbox-log/1"}\n', b"\xff\xfe\n", gzip.compress(b"x" * 100)[:-12],
+    [b"", b"hello\n", b"{}\n", b"[]\n", b'{"format": "itsbox-log/1"}\n', b"\xff\xfe\n", gzip.compress(b"x" * 100, mtime=0)[:-12],
      b"\x1f\x8bno gzip at all"],
 )  # fmt: skip
 def test_a_file_that_is_no_log_is_wrong_usage(nobody: Shell, tmp_path: Path, content: bytes) -> None:
