@@ -10,7 +10,7 @@ from itsbox.arch.layout import Layout
 from itsbox.machine import Machine, MachineConfig
 from itsbox.ops import Fill, MmioWrite, Op, Store
 
-__all__ = ["CWRITER", "QUEUE", "RING", "STREAMS", "SWITCH", "Ring", "bare", "command", "set_up"]
+__all__ = ["CWRITER", "QUEUE", "RING", "STREAMS", "SWITCH", "Ring", "bare", "command", "registers", "set_up"]
 
 ITS: Final = 0x808_0000
 GICR: Final = 0x80A_0000
@@ -25,8 +25,8 @@ def command(layout: type[Layout], **fields: int) -> bytes:
     return layout.STRUCT.pack(*layout.decode(0, 0, 0, 0).replace(**fields).encode())
 
 
-def set_up(gic: int = 3, cpus: int = 4) -> list[Op]:
-    """LPIs on, flat tables, a 64 KiB queue, four collections, one device with 64 K events and, on GICv4, a vPE."""
+def registers(gic: int = 3, cpus: int = 4) -> list[Op]:
+    """LPIs on, flat tables, a 64 KiB queue, the ITS enabled."""
     stride = 0x4_0000 if gic >= 4 else 0x2_0000
     ops: list[Op] = [Fill(0x4500_0000, 57344, 0xA1)]
     for cpu in range(cpus):
@@ -40,6 +40,12 @@ def set_up(gic: int = 3, cpus: int = 4) -> list[Op]:
     if gic >= 4:
         ops.append(MmioWrite(ITS + 0x110, 8, 0x8000_0000_4400_0200))
     ops += [MmioWrite(ITS + 0x80, 8, 0x8000_0000_4100_000F), MmioWrite(ITS, 4, 1)]
+    return ops
+
+
+def set_up(gic: int = 3, cpus: int = 4) -> list[Op]:
+    """The registers, then four collections, one device with 64 K events and, on GICv4, a vPE."""
+    ops = registers(gic, cpus)
     first = [command(MAPC, icid=n, rd_base=n % cpus, valid=1) for n in range(4)]
     first.append(command(MAPD, device_id=8, size=15, itt_addr=0x4700_0000, valid=1))
     first += [command(MAPTI, device_id=8, event_id=n, intid=8192 + n, icid=0) for n in range(64)]
@@ -53,9 +59,9 @@ def set_up(gic: int = 3, cpus: int = 4) -> list[Op]:
     return ops
 
 
-def bare(gic: int = 3, **wish: Any) -> Machine:
-    """A machine without hypervisor, set up."""
-    machine = Machine(MachineConfig.make(profile=f"virt-gicv{gic}", hardening="off", **wish))
+def bare(gic: int = 3, *, oracle: str = "off", **wish: Any) -> Machine:
+    """A machine without hypervisor, set up; nobody judges it unless asked, since nobody judges its peers."""
+    machine = Machine(MachineConfig.make(profile=f"virt-gicv{gic}", hardening="off", oracle=oracle, **wish))
     for op in set_up(gic):
         machine.apply(op)
     machine.take_events()

@@ -153,7 +153,7 @@ def _counted(send: Callable[[], Any]) -> Callable[[], int]:
 def lane(plan: Plan) -> list[Result]:
     """Executions over the WebSocket lane, a hundred in a message, beside the same in process."""
     ready, ops = set_up(), case(1)
-    machine = Machine(MachineConfig.make(hardening="off"))
+    machine = Machine(MachineConfig.make(hardening="off"))  # judged, as the session is
     for op in ready:
         machine.apply(op)
     machine.take_events()
