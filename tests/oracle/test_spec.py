@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from itsbox.arch.its_commands import INT, MAPD, MAPTI
+from itsbox.arch.its_commands import INT, MAPD, MAPTI, VINVALL, VSYNC
 from itsbox.arch.layout import Layout
 from itsbox.ops import (
     Aborted,
@@ -157,6 +157,7 @@ def test_two_devices_share_a_page_with_two_pins() -> None:
     (MAPD(device_id=1, size=4, itt_addr=0x4800_0000, valid=1), _state(its=_its(), x48000=SHARED)),
     (MAPTI(device_id=3, event_id=0, intid=8192, icid=0), _state(its=_its())),
     (INT(device_id=1, event_id=32), _state(its=_its(d1=(0x4800_0000, 4)), x48000=PINNED)),
+    (VINVALL(vpe_id=1), _state(its=_its())),
 ])  # fmt: skip
 def test_commands_that_may_not_reach_hardware(command: Layout, pre: Abstract) -> None:
     """Carried out they are wrong; refused they are fine and change nothing."""
@@ -164,6 +165,13 @@ def test_commands_that_may_not_reach_hardware(command: Layout, pre: Abstract) ->
 
     refused = _pump(command, pre, Verdict.REFUSED)
     assert (refused.wrong, refused.post) == (None, pre)
+
+
+def test_waiting_for_an_unmapped_vpe_is_fine() -> None:
+    """Linux on GICv4.0 posts VSYNC for a vPE that it has just unmapped; nothing is written for it."""
+    pre = _state(its=_its())
+    judged = _pump(VSYNC(vpe_id=1), pre)
+    assert (judged.wrong, judged.post) == (None, pre)
 
 
 def test_the_specification_says_where_it_is_silent() -> None:
