@@ -11,9 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Put together here, so that this file does not hold what it looks for.
-REGISTRIES = tuple(".".join(parts) for parts in (
-    ("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs", "org"), ("deb", "debian", "org"), ("npmjs", "com"),
-))  # fmt: skip
+REGISTRIES = tuple(
+    "".join(parts)
+    for parts in (
+        ("py", "pi.org"),
+        ("python", "hosted.org"),
+        ("registry.np", "mjs.org"),
+        ("deb.deb", "ian.org"),
+        ("np", "mjs.com"),
+    )
+)
 MACHINE_PATHS = tuple("/" + name + "/" for name in ("work", "root", "home"))
 BINARY = {".gz", ".png", ".ico", ".woff2", ".jpg"}
 
