@@ -35,12 +35,14 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted(
     [
         ROOT / "docs" / "tutorial.md",
+        ROOT / "README.md",
         ROOT / "docs" / "tour.md",
         ROOT / "clients" / "python" / "README.md",
         *(ROOT / "docs" / "howto").glob("*.md"),
     ]
 )
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_SERVE = re.compile(r"itsbox serve$|make serve.*$", re.MULTILINE)
 _PARSERS: dict[str, Callable[[str], Any]] = {"yaml": yaml.safe_load, "json": json.loads, "toml": tomllib.loads}
 
 
@@ -85,10 +87,8 @@ class Reader:
                 self._shell(block)
             case ["sh", "server"]:
                 # A service runs already, at the address that the page's clients are told.
-                self._shell(
-                    Block(block.info, block.body.replace("itsbox serve", "itsbox serve --help >&2"), block.line)
-                )
-            case ["sh", "needs=docker"]:
+                self._shell(Block(block.info, _SERVE.sub("itsbox serve --help >&2", block.body), block.line))
+            case ["sh", option] if option.startswith("needs="):
                 subprocess.run(["bash", "-n"], input=block.body, text=True, check=True)
                 self.printed = None
             case ["text", "output"]:
