@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import socket
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
+from fastapi import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from itsbox.api import stream as stream_module
+from itsbox.api.routes import events
 from tests.api.conftest import Service
 
 RAM = 0x4000_0000
@@ -253,3 +257,16 @@ def test_a_reader_that_stops_changes_nothing_for_the_others(service: Service) ->
     stopped.close()
 
     assert seen == list(range(1, 32))
+
+
+async def test_a_client_that_vanishes_is_no_error() -> None:
+    """A connection that is reset while a frame is being sent ends its stream like any other: nothing raised, nothing logged."""
+
+    async def vanishing(*_: Any) -> None:
+        raise WebSocketDisconnect(code=1006)
+
+    service: Any = SimpleNamespace(sessions=SimpleNamespace(find=lambda _: None))
+    with structlog.testing.capture_logs() as logged:
+        await events._over_websocket(None, service, "any", vanishing)  # type: ignore[arg-type]
+
+    assert logged == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response, WebSocket
+from fastapi import APIRouter, Header, Query, Response, WebSocket, WebSocketDisconnect
 
 from itsbox.api import answers, examples
 from itsbox.api.describe import describe
@@ -89,3 +89,5 @@ async def _over_websocket(websocket: WebSocket, service: Service, session_id: st
         await serve(websocket, service, session)
     except SessionError as error:
         await deny_socket(websocket, error)
+    except WebSocketDisconnect:
+        return  # the client vanished while something was being sent to it: an end like another, with nobody left to tell
