@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from itsbox.arch.its_commands import MAPTI, VMAPP_V41
+from itsbox.arch.its_tables import itt_bytes
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive, MmioWrite, Msi
 from itsbox.oracle.dma_table import TABLE
+from itsbox.oracle.world import Extent, Use
 from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds
 
 HOST_WILL_DO = (Why.CTE, Why.ITE, Why.PENDING, Why.CONFIG, Why.VPT, Why.VCONF)
@@ -186,6 +189,141 @@ def test_messages_go_to_redistributors_only() -> None:
         stage.begin()
         stage.oracle.message(Initiator.ITS, target, Why.RD_BASE)
         assert kinds(stage.end()) == [("DMA", "message")]
+
+
+def test_the_evidence_of_a_message() -> None:
+    """Who sends what where, and whose that place is."""
+    stage = Stage(phase="trusted", pta=1)
+    stage.begin()
+    stage.oracle.message(Initiator.ITS, HYP + 0x80, Why.RD_BASE)
+
+    (violation,) = stage.end()
+
+    assert violation.sentence == f"The ITS sends a message to {HYP + 0x80:#x}, the hypervisor's memory."
+    assert (violation.initiator, violation.access, violation.why) == ("its", "message", Why.RD_BASE)
+    assert [(place.addr, place.length, place.owner) for place in violation.places] == [(HYP + 0x80, 4, "hyp")]
+
+
+def test_the_evidence_of_an_access() -> None:
+    """Who does what to which bytes, for which command."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    command = MAPTI(device_id=3, event_id=4, intid=8192, icid=0)
+    stage.its(Why.ITE, HYP + 0x18, write=True, length=12, command=command)
+
+    (violation,) = stage.end()
+
+    where = f"at {HYP + 0x18:#x}, the hypervisor's memory"
+    assert violation.sentence == f"The ITS writes an interrupt translation entry {where}, while carrying out MAPTI."
+    assert violation.command == (0, "MAPTI", command.encode())
+    assert (violation.initiator, violation.access, violation.why) == ("its", "write", Why.ITE)
+    assert [(place.addr, place.length) for place in violation.places] == [(HYP + 0x18, 12)]
+    assert violation.kind.op == "MAPTI"
+
+
+def test_the_evidence_of_a_deputy() -> None:
+    """Of an access over the end of a page only the part in the foreign page is named."""
+    stage = Stage()
+    stage.begin()
+    stage.hyp(MAP["guest"] - 8, length=0x18)
+
+    (violation,) = stage.end()
+
+    assert (violation.initiator, violation.access) == ("hyp", "read")
+    assert [(place.addr, place.length, place.owner) for place in violation.places] == [(MAP["guest"], 0x10, "guest")]
+
+
+def test_entries_say_what_memory_comes_into_use() -> None:
+    """What MAPD and VMAPP name is in use while their entry is valid, of each ITS and object apart."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.map_device(1, HOST, size=4)
+    stage.map_device(2, HOST + 0x1000, size=0)
+    stage.map_vpe(3, HOST + 0x1_0000)
+    stage.oracle.dma.settle()
+
+    extents = stage.oracle.world.extents
+    assert extents == {
+        (Use.ITT, 0, 1): Extent(HOST, itt_bytes(4, stage.view.ite_bytes), True),
+        (Use.ITT, 0, 2): Extent(HOST + 0x1000, itt_bytes(0, stage.view.ite_bytes), True),
+        (Use.VPT, 0, 3): Extent(HOST + 0x1_0000, 8192, True),
+    }
+    assert [*stage.oracle.touched.extents] == [*extents]
+
+    stage.map_device(1, 0, valid=0)
+    stage.oracle.dma.settle()
+    assert (Use.ITT, 0, 1) not in stage.oracle.world.extents
+    stage.end()
+
+
+def test_a_vpe_of_gicv4_1_uses_two_tables() -> None:
+    """Its virtual configuration table is read only; it goes with the vPE."""
+    stage = Stage()
+    stage.view.vmapp_v41 = True
+    stage.taken_over()
+    for valid in (1, 0):
+        command = VMAPP_V41(
+            alloc=1, ptz=0, vconf_addr=HOST + 0x2_0000, default_doorbell=0, vpe_id=3, rd_base=0, valid=valid, vpt_size=15,
+            vpt_addr=HOST + 0x1_0000,
+        )  # fmt: skip
+        stage.begin()
+        stage.its(Why.VTE, L2, write=True, command=command)
+        stage.oracle.dma.settle()
+
+        assert [*stage.oracle.touched.extents] == [(Use.VPT, 0, 3), (Use.VCONF, 0, 3)]
+        assert stage.oracle.world.extents == ({
+            (Use.VPT, 0, 3): Extent(HOST + 0x1_0000, 8192, True),
+            (Use.VCONF, 0, 3): Extent(HOST + 0x2_0000, 0x1_0000 - 8192, False),
+        } if valid else {})  # fmt: skip
+        stage.end()
+
+
+@pytest.mark.parametrize("addr, length, slots", [
+    (L1, 8, [0]), (L1 + 4, 4, [0]), (L1 + 4, 8, [0, 1]), (L1 + 8, 16, [1, 2]), (L1 - 8, 8, []), (L1 + PAGE64, 8, []),
+])  # fmt: skip
+def test_the_hypervisors_writes_to_level_1(addr: int, length: int, slots: list[int]) -> None:
+    """Each entry that a write touches is looked at when the op ends; others are not."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.hyp(addr, write=True, length=length)
+
+    assert [*stage.oracle.touched.l1] == [(0, 0, slot) for slot in slots]
+    stage.oracle.touched.clear()
+    stage.end()
+
+
+@pytest.mark.parametrize("store, again, swapped", [
+    ((0, 8), (0, 32), True), ((24, 8), (0, 32), True), ((16, 32), (16, 1), True), ((31, 1), (31, 1), True),
+    ((32, 8), (0, 32), False), ((-8, 8), (0, 32), False), ((0, 8), (8, 24), False), ((0, 8), (-8, 8), False),
+])  # fmt: skip
+def test_a_race_is_a_store_between_two_reads(store: tuple[int, int], again: tuple[int, int], swapped: bool) -> None:
+    """What was read, acted on, changed by the host and read again; bytes that do not meet are no race."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    stage.op()
+    stage.begin()
+    base = HOST + 0x100
+    stage.hyp(base, length=32)
+    stage.pages(HOST + 0x8000, 0x1000, "hyp OWNED")
+    stage.host(base + store[0], store[1])
+    stage.hyp(base + again[0], length=again[1])
+
+    assert stage.oracle.touched.swapped == ([(base + again[0], again[1])] if swapped else [])
+
+
+def test_no_race_without_an_act() -> None:
+    """Reading twice is allowed as long as nothing was done with what was read first."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST, length=32)
+    stage.host(HOST, 8)
+    stage.hyp(HOST, length=32)
+
+    assert stage.oracle.touched.swapped == []
 
 
 def test_the_hypervisor_is_no_deputy() -> None:

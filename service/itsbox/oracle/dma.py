@@ -230,8 +230,9 @@ class Dma:
             whose = self.view.pages.page(pfn).whose
             if whose == Whose.GUEST or (is_write and whose == Whose.HOST and self.deprivileged):
                 low = max(addr, pfn << PAGE_SHIFT)
+                high = min(addr + length, pfn + 1 << PAGE_SHIFT)
                 access = "write" if is_write else "read"
-                self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, length, whose))
+                self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, high - low, whose))
                 continue
             known.add(pfn)
             if whose == Whose.SHARED:

@@ -242,7 +242,7 @@ class Oracle:
         # While a command is being fetched, the one before it may still be on record.
         command = None if finding.why == Why.COMMAND else self.view.executing()[1]
         verb = {"read": "reads", "write": "writes", "message": "sends"}[finding.access]
-        doing = f" while carrying out {command[1]}" if command is not None and command[1] else ""
+        doing = f", while carrying out {command[1]}" if command is not None and command[1] else ""
         place = "to" if finding.access == "message" else "at"
         detail = f"{_WHO[finding.initiator]} {verb} {finding.noun} {place} {finding.addr:#x}, {_OWNER[finding.whose]}{doing}."
         access = (Initiator.NAMES[finding.initiator], finding.access, finding.why)
