@@ -6,6 +6,7 @@
 #   make check       lint, types, layers
 #   make generate    reference pages and contracts from the declarations
 #   make bench       side-by-side measurements (ARGS="--rounds 1" for a quick look)
+#   make mutants     mutation testing of the oracle: about an hour (docs/mutation.md)
 #   make dashboard   the browser page, rebuilt (needs Node.js)
 
 PYTHON ?= python3
@@ -13,6 +14,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SYSTEM := $(VENV)/.system
+MUTATION := build/mutation
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= auto
 ARGS   ?=
@@ -20,7 +22,7 @@ ARGS   ?=
 # Commands that some tests need, and the Debian package each comes from.
 SYSTEM_PACKAGES := qemu-system-aarch64:qemu-system-arm chromium:chromium
 
-.PHONY: setup install demo test serve check generate bench dashboard clean
+.PHONY: setup install demo test serve check generate bench mutants dashboard clean
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -86,6 +88,16 @@ generate: $(STAMP)
 
 bench: $(STAMP) $(SYSTEM)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# In a copy of the tree: mutmut finds sources by the name src/. What was judged stays judged until MUTATION is removed.
+mutants: $(STAMP)
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev,mutation]'
+	@mkdir -p $(MUTATION)
+	@rm -rf $(MUTATION)/src $(MUTATION)/tests $(MUTATION)/docs
+	@cp -r service $(MUTATION)/src
+	@cp -r tests docs pyproject.toml $(MUTATION)
+	@cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut run $(ARGS)
+	@cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut results
 
 dashboard:
 	@command -v npm >/dev/null || { echo "make dashboard needs Node.js 20 and npm"; exit 1; }
