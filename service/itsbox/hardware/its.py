@@ -11,10 +11,10 @@ GITS_CREADR.Stalled, until GITS_CWRITER.Retry is written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import Struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK
+from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK, SYNC
 from itsbox.arch.its_errors import Cause, CommandError, command_error
 from itsbox.arch.its_registers import (
     GITS_BASER,
@@ -29,33 +29,24 @@ from itsbox.arch.its_registers import (
     TABLE_COLLECTIONS,
     TABLE_DEVICES,
     TABLE_VPES,
-    baser_address,
-    baser_page_size,
     cbaser_bytes,
     icid_bits,
     ite_bytes,
 )
-from itsbox.arch.its_tables import (
-    L1Entry,
-    L1Entry_QEMU,
-    entries_per_page,
-    flat_entries,
-    l2_address,
-    two_level_entries,
-)
+from itsbox.arch.its_tables import L1Entry, L1Entry_QEMU, l2_address
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.arch.values import FIRST_LPI
 from itsbox.arch.words import with_high_half
 from itsbox.events import COMMAND_ERROR, COMMAND_EXECUTED
 from itsbox.hardware.its_execute import PHYSICAL, translate
 from itsbox.hardware.its_list import ItsList
-from itsbox.hardware.its_lookup import EMPTY, Table
+from itsbox.hardware.its_lookup import EMPTY, Table, table_of
 from itsbox.hardware.its_virtual import VIRTUAL
 from itsbox.hardware.its_virtual_v41 import VIRTUAL_V41, send_sgi
 from itsbox.hardware.rows import Rows
 from itsbox.hardware.vlpi_frame_v41 import VlpiFrameV41
 from itsbox.hardware.vpe_table import vpe_id_bits
-from itsbox.memory.interconnect import Initiator, Why
+from itsbox.memory.interconnect import Initiator, Shape, Why
 from itsbox.ops import Verdict
 
 if TYPE_CHECKING:
@@ -68,10 +59,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Its"]
 
-_WORDS: Final = Struct("<4Q")
+#: A command in the queue: the four doublewords that all layouts share.
+_COMMAND: Final = Shape(SYNC.STRUCT, (COMMAND_SIZE,))
 _NOTHING: Final = (0, 0, 0, 0)
-#: GITS_CTLR at reset.
-_QUIESCENT: Final = GITS_CTLR.decode(0x8000_0000)
+_TABLES: Final = {"device": TABLE_DEVICES, "collection": TABLE_COLLECTIONS, "vpe": TABLE_VPES}
+
+
+# A handful of values each, decoded over and over.
+@lru_cache(maxsize=64)
+def _control(word: int) -> GITS_CTLR:
+    return GITS_CTLR.decode(word)
+
+
+@lru_cache(maxsize=64)
+def _queue_of(word: int) -> tuple[int, int]:
+    """Address and bytes of the queue that a GITS_CBASER describes; no bytes when not Valid."""
+    queue = GITS_CBASER.decode(word)
+    return queue.physical_address, cbaser_bytes(queue) if queue.valid else 0
 
 
 class Its:
@@ -89,6 +93,7 @@ class Its:
     """
 
     __slots__ = (
+        "_places",
         "base",
         "baser",
         "cbaser",
@@ -166,11 +171,12 @@ class Its:
         self.waiting: tuple[int, int] | None = None
         self.released = False
         numbered = self._numbered_by_software()
-        self.ctlr: int = _QUIESCENT.replace(its_number=self.number if numbered else 0).word()
+        self.ctlr: int = self._ctlr_word(enabled=0, its_number=self.number if numbered else 0)
         self.cbaser: int = 0
         self.cwriter: int = 0
         self.creadr: int = 0
         self.baser = list(profile.baser_reset)
+        self._places = self._table_registers()
         self._latch()
 
     def _join(self, siblings: ItsList) -> None:
@@ -204,12 +210,12 @@ class Its:
     @property
     def its_number(self) -> int:
         """GITS_CTLR.ITS_Number, its bit in an ITSList."""
-        return GITS_CTLR.decode(self.ctlr).its_number
+        return _control(self.ctlr).its_number
 
     @property
     def enabled(self) -> bool:
         """GITS_CTLR.Enabled."""
-        return bool(GITS_CTLR.decode(self.ctlr).enabled)
+        return bool(_control(self.ctlr).enabled)
 
     def state(self) -> dict[str, Any]:
         """Everything that decides future behaviour, as plain data."""
@@ -238,20 +244,20 @@ class Its:
 
     def set_ctlr(self, value: int) -> None:
         """Write GITS_CTLR: enabling takes the tables over and works the queue off. ITS_Number changes only while disabled."""
-        written, old = GITS_CTLR.decode(value), GITS_CTLR.decode(self.ctlr)
+        written, old = _control(value), _control(self.ctlr)
         renumbered = self._numbered_by_software() and not old.enabled
-        self.ctlr = _QUIESCENT.replace(
-            enabled=written.enabled,
-            # Everything is complete at once: an ITS that is off is quiescent.
-            quiescent=int(not written.enabled or self.profile.quiescent_while_enabled),
-            its_number=written.its_number if renumbered else old.its_number,
-        ).word()
+        self.ctlr = self._ctlr_word(written.enabled, written.its_number if renumbered else old.its_number)
         if written.enabled:
             self._latch()
         else:
             self.waiting = None
         self.siblings.look_again()
         self.process_queue()
+
+    def _ctlr_word(self, enabled: int, its_number: int) -> int:
+        # Everything is complete at once: an ITS that is off is quiescent.
+        quiescent = int(not enabled or self.profile.quiescent_while_enabled)
+        return GITS_CTLR(enabled=enabled, imde=0, its_number=its_number, umsi_irq=0, quiescent=quiescent).word()
 
     def _numbered_by_software(self) -> bool:
         """Whether GITS_CTLR.ITS_Number counts: VMOVP goes to each ITS of a list."""
@@ -294,35 +300,20 @@ class Its:
         self.collection_table = self.current_table("collection")
         self.vpe_table = self.current_table("vpe")
 
+    def _table_registers(self) -> dict[str, tuple[int | None, int]]:
+        """For each kind of table its GITS_BASER's number, or None without one, and the width of its ids, minus one."""
+        types = [GITS_BASER.decode(value).type for value in self.profile.baser_reset]
+        id_bits = {"device": self.device_id_bits, "collection": self.icid_bits, "vpe": vpe_id_bits(self.profile)}
+        return {kind: (types.index(t) if t in types else None, id_bits[kind]) for kind, t in _TABLES.items()}
+
     def current_queue(self) -> tuple[int, int]:
         """Address and bytes of the command queue as GITS_CBASER says now; no bytes when not Valid."""
-        queue = GITS_CBASER.decode(self.cbaser)
-        return queue.physical_address, cbaser_bytes(queue) if queue.valid else 0
+        return _queue_of(self.cbaser)
 
     def current_table(self, kind: str) -> Table:
         """The table of a kind (device, collection, vpe) as GITS_BASER says now, in force or not."""
-        wanted, id_bits = {
-            "device": (TABLE_DEVICES, self.device_id_bits),
-            "collection": (TABLE_COLLECTIONS, self.icid_bits),
-            "vpe": (TABLE_VPES, vpe_id_bits(self.profile)),
-        }[kind]
-        for value in self.baser:
-            register = GITS_BASER.decode(value)
-            if register.type == wanted:
-                return self._table(register, id_bits) if register.valid else EMPTY
-        return EMPTY
-
-    def _table(self, register: GITS_BASER, id_bits: int) -> Table:
-        page, entry = baser_page_size(register), register.entry_size + 1
-        covers = two_level_entries if register.indirect else flat_entries
-        return Table(
-            base=baser_address(register),
-            entry_bytes=entry,
-            entries=min(covers(register.size + 1, page, entry), intid_limit(id_bits)),
-            indirect=bool(register.indirect),
-            per_page=entries_per_page(page, entry),
-            page_bytes=page,
-        )
+        n, id_bits = self._places[kind]
+        return EMPTY if n is None else table_of(self.baser[n], id_bits)
 
     # ---------------------------------------------------------------- what commands ask
 
@@ -392,13 +383,13 @@ class Its:
     def _step(self, offset: int) -> bool:
         """Carry out the command at a byte offset of the queue; False when the queue stays at it."""
         slot = offset // COMMAND_SIZE
-        raw = self.interconnect.load(Initiator.ITS, self.queue_base + offset, COMMAND_SIZE, Why.COMMAND)
-        words: tuple[int, int, int, int] = _NOTHING if raw is None else _WORDS.unpack(raw)
+        found = self.interconnect.unpack(Initiator.ITS, self.queue_base + offset, _COMMAND, Why.COMMAND)
+        words: tuple[int, int, int, int] = _NOTHING if found is None else found
         opcode = words[0] & OPCODE_MASK
         row = self.execute.get(opcode)
         name = self.names.get(opcode)
         self.command = (slot, name, words)
-        if raw is None and self.profile.queue_fault == "stall":
+        if found is None and self.profile.queue_fault == "stall":
             cause: Cause | None = Cause.MEMORY_FAULT
         elif row is None:
             cause = Cause.UNKNOWN_COMMAND

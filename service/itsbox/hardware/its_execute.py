@@ -80,7 +80,7 @@ def mapi(its: Its, c: MAPI) -> Cause | None:
 
 def _map_event(its: Its, device_id: int, event_id: int, intid: int, icid: int) -> Cause | None:
     dte = lookup_device(its, device_id)
-    if isinstance(dte, Cause):
+    if not isinstance(dte, DTE):
         return dte
     if icid >= its.collection_table.entries:
         return Cause.COLLECTION_OOR
@@ -95,33 +95,41 @@ def _map_event(its: Its, device_id: int, event_id: int, intid: int, icid: int) -
 def movi(its: Its, c: MOVI) -> Cause | None:
     """Give an event another collection; a pending LPI moves along."""
     found = lookup_event(its, c.device_id, c.event_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     address, ite = found
     if not ite.physical:
         return Cause.ITE_INVALID
     source = lookup_redistributor(its, ite.icid)
-    if isinstance(source, Cause):
+    if not isinstance(source, int):
         return source
     target = lookup_redistributor(its, c.icid)
-    if isinstance(target, Cause):
+    if not isinstance(target, int):
         return target
     if source != target:
         its.redistributors[source].move_pending(ite.intid, its.redistributors[target])
-    return store_ite(its, address, ite.replace(icid=c.icid))
+    moved = ITE(
+        valid=ite.valid,
+        physical=ite.physical,
+        intid=ite.intid,
+        icid=c.icid,
+        vpe_id=ite.vpe_id,
+        doorbell_intid=ite.doorbell_intid,
+    )
+    return store_ite(its, address, moved)
 
 
 def _signal(its: Its, device_id: int, event_id: int, level: bool) -> tuple[int, ITE] | Cause:
     """Set or clear the pending state of an event; the common half of INT, CLEAR, DISCARD and a device's write."""
     found = lookup_event(its, device_id, event_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     ite = found[1]
     if not ite.physical:
         cause = signal_virtual(its, ite, level)
         return found if cause is None else cause
     target = lookup_redistributor(its, ite.icid)
-    if isinstance(target, Cause):
+    if not isinstance(target, int):
         # QEMU drops these three commands, and a device's write, where MOVI and INV stall.
         lost = target is Cause.MEMORY_FAULT and not its.profile.cte_fault_stalls
         return Cause.UNMAPPED_COLLECTION if lost else target
@@ -131,37 +139,37 @@ def _signal(its: Its, device_id: int, event_id: int, level: bool) -> tuple[int, 
 
 def translate(its: Its, device_id: int, event_id: int) -> bool:
     """A device's write to GITS_TRANSLATER: whether the translation ended at an existing redistributor."""
-    return not isinstance(_signal(its, device_id, event_id, True), Cause)
+    return isinstance(_signal(its, device_id, event_id, True), tuple)
 
 
 def int_(its: Its, c: INT) -> Cause | None:
     """Translate an event as a device's write would: its LPI becomes pending."""
     found = _signal(its, c.device_id, c.event_id, True)
-    return found if isinstance(found, Cause) else None
+    return None if isinstance(found, tuple) else found
 
 
 def clear(its: Its, c: CLEAR) -> Cause | None:
     """Make the event's LPI not pending."""
     found = _signal(its, c.device_id, c.event_id, False)
-    return found if isinstance(found, Cause) else None
+    return None if isinstance(found, tuple) else found
 
 
 def discard(its: Its, c: DISCARD) -> Cause | None:
     """Unmap an event; a pending LPI is withdrawn. With an unmapped collection nothing is removed."""
     found = _signal(its, c.device_id, c.event_id, False)
-    return found if isinstance(found, Cause) else store_ite(its, found[0], None)
+    return store_ite(its, found[0], None) if isinstance(found, tuple) else found
 
 
 def inv(its: Its, c: INV) -> Cause | None:
     """Make the redistributor read the LPI's configuration again; it never caches one here."""
     found = lookup_event(its, c.device_id, c.event_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     ite = found[1]
     if not ite.physical:
         return invalidate_virtual(its, ite)
     target = lookup_redistributor(its, ite.icid)
-    return target if isinstance(target, Cause) else None
+    return None if isinstance(target, int) else target
 
 
 def invall(its: Its, c: INVALL) -> Cause | None:
@@ -169,7 +177,7 @@ def invall(its: Its, c: INVALL) -> Cause | None:
     if not its.checks_invall:
         return None
     entry = lookup_collection(its, c.icid)
-    return entry if isinstance(entry, Cause) else None
+    return None if isinstance(entry, CTE) else entry
 
 
 def sync(its: Its, c: SYNC) -> Cause | None:

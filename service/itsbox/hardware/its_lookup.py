@@ -7,11 +7,23 @@ A lookup answers the entry or the ``Cause`` of the failure, from which ``arch.it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from itsbox.arch.its_errors import Cause
-from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, event_count
-from itsbox.memory.interconnect import Initiator, Why
+from itsbox.arch.its_registers import GITS_BASER, baser_address, baser_page_size
+from itsbox.arch.its_tables import (
+    CTE,
+    DTE,
+    ITE,
+    L1_ENTRY_SIZE,
+    entries_per_page,
+    event_count,
+    flat_entries,
+    two_level_entries,
+)
+from itsbox.arch.lpi_tables import intid_limit
+from itsbox.memory.interconnect import Initiator, Shape, Why
 
 if TYPE_CHECKING:
     from itsbox.hardware.its import Its
@@ -28,6 +40,7 @@ __all__ = [
     "lookup_redistributor",
     "store_entry",
     "store_ite",
+    "table_of",
 ]
 
 
@@ -48,6 +61,39 @@ class Table:
 
 
 EMPTY: Final = Table(0, 8, 0, False, 1, 4096)
+
+_ITE: Final = Shape(ITE.STRUCT, (8, 4))
+_NO_ITE: Final = bytes(ITE.SIZE)
+_KNOWN: Final = 1024  # few devices are busy at a time, and there are few redistributors
+
+
+# Registers and entries are read again each time; only taking the same word apart again is saved.
+@lru_cache(maxsize=_KNOWN)
+def table_of(word: int, id_bits: int) -> Table:
+    """The table that a GITS_BASER describes, for IDs of ``id_bits`` bits, minus one."""
+    register = GITS_BASER.decode(word)
+    if not register.valid:
+        return EMPTY
+    page, entry = baser_page_size(register), register.entry_size + 1
+    covers = two_level_entries if register.indirect else flat_entries
+    return Table(
+        base=baser_address(register),
+        entry_bytes=entry,
+        entries=min(covers(register.size + 1, page, entry), intid_limit(id_bits)),
+        indirect=bool(register.indirect),
+        per_page=entries_per_page(page, entry),
+        page_bytes=page,
+    )
+
+
+@lru_cache(maxsize=_KNOWN)
+def _decode_device(word: int) -> DTE:
+    return DTE.decode(word)
+
+
+@lru_cache(maxsize=_KNOWN)
+def _decode_collection(word: int) -> CTE:
+    return CTE.decode(word)
 
 
 class Walker(Protocol):
@@ -84,9 +130,7 @@ def entry_address(walker: Walker, table: Table, index: int) -> int | Cause | Non
 def store_entry(its: Its, table: Table, index: int, word: int, why: str) -> Cause | None:
     """Write an 8-byte entry. A write behind an invalid level-1 entry is swallowed and counts as done."""
     address = entry_address(its, table, index)
-    if address is None:
-        return None
-    if isinstance(address, Cause):
+    if not isinstance(address, int):
         return address
     return None if its.interconnect.write(Initiator.ITS, address, 8, word, why) else Cause.MEMORY_FAULT
 
@@ -97,36 +141,33 @@ def lookup_device(its: Its, device_id: int) -> DTE | Cause:
     if device_id >= table.entries:
         return Cause.DEVICE_OOR
     address = entry_address(its, table, device_id)
-    if address is None:
-        return Cause.UNMAPPED_DEVICE
-    if isinstance(address, Cause):
-        return address
+    if not isinstance(address, int):
+        return address or Cause.UNMAPPED_DEVICE
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.DTE)
     if word is None:
         return Cause.MEMORY_FAULT
-    entry = DTE.decode(word)
+    entry = _decode_device(word)
     return entry if entry.valid else Cause.UNMAPPED_DEVICE
 
 
 def lookup_event(its: Its, device_id: int, event_id: int) -> tuple[int, ITE] | Cause:
     """The valid ITE of an event, with the physical address where it lies."""
     dte = lookup_device(its, device_id)
-    if isinstance(dte, Cause):
+    if not isinstance(dte, DTE):
         return dte
     if event_id >= event_count(dte.size):
         return Cause.ID_OOR
     address = dte.itt_addr + event_id * its.ite_bytes
-    low = its.interconnect.read(Initiator.ITS, address, 8, Why.ITE)
-    high = its.interconnect.read(Initiator.ITS, address + 8, 4, Why.ITE)
-    if low is None or high is None:
+    words = its.interconnect.unpack(Initiator.ITS, address, _ITE, Why.ITE)
+    if words is None:
         return Cause.MEMORY_FAULT
-    ite = ITE.decode(low, high)
+    ite = ITE.decode(*words)
     return (address, ite) if ite.valid else Cause.UNMAPPED_INTERRUPT
 
 
 def store_ite(its: Its, address: int, ite: ITE | None) -> Cause | None:
     """Write an ITE, or zeros for None."""
-    data = bytes(ITE.SIZE) if ite is None else ITE.STRUCT.pack(*ite.encode())
+    data = _NO_ITE if ite is None else ITE.STRUCT.pack(*ite.encode())
     return None if its.interconnect.store(Initiator.ITS, address, data, Why.ITE) else Cause.MEMORY_FAULT
 
 
@@ -136,20 +177,18 @@ def lookup_collection(its: Its, icid: int) -> CTE | Cause:
     if icid >= table.entries:
         return Cause.COLLECTION_OOR
     address = entry_address(its, table, icid)
-    if address is None:
-        return Cause.UNMAPPED_COLLECTION
-    if isinstance(address, Cause):
-        return address
+    if not isinstance(address, int):
+        return address or Cause.UNMAPPED_COLLECTION
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.CTE)
     if word is None:
         return Cause.MEMORY_FAULT
-    entry = CTE.decode(word)
+    entry = _decode_collection(word)
     return entry if entry.valid else Cause.UNMAPPED_COLLECTION
 
 
 def lookup_redistributor(its: Its, icid: int) -> int | Cause:
     """The index of the redistributor that an ICID points at."""
     entry = lookup_collection(its, icid)
-    if isinstance(entry, Cause):
+    if not isinstance(entry, CTE):
         return entry
     return entry.rd_base if entry.rd_base < len(its.redistributors) else Cause.PROCNUM_OOR

@@ -20,11 +20,11 @@ from itsbox.arch.its_commands import (
     VSYNC,
 )
 from itsbox.arch.its_errors import Cause
-from itsbox.arch.its_tables import ITE, VTE, VTE_V41, event_count
+from itsbox.arch.its_tables import DTE, ITE, VTE, VTE_V41, event_count
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.arch.values import FIRST_LPI
 from itsbox.hardware.its_lookup import entry_address, lookup_device, lookup_event, store_entry, store_ite
-from itsbox.hardware.vpe_table import AnyVTE, decode_narrow, decode_wide
+from itsbox.hardware.vpe_table import VTES, AnyVTE, decode_narrow, decode_wide
 from itsbox.memory.interconnect import Initiator, Why
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def lookup_vpe(its: Its, vpe_id: int) -> AnyVTE | Cause:
         return Cause.VCPU_OOR
     if table.indirect:
         walked = entry_address(its, table, vpe_id)
-        if walked is None or isinstance(walked, Cause):
+        if not isinstance(walked, int):
             return walked or Cause.VCPU_INVALID
         address = walked
     else:
@@ -84,7 +84,7 @@ def signal_virtual(its: Its, ite: ITE, level: bool) -> Cause | None:
     if not its.profile.virtual:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
-    if isinstance(vte, Cause):
+    if not isinstance(vte, VTES):
         # As with a lost collection entry, QEMU drops these where VMOVI and INV stall.
         lost = vte is Cause.MEMORY_FAULT and not its.profile.cte_fault_stalls
         return Cause.VCPU_INVALID if lost else vte
@@ -101,7 +101,7 @@ def invalidate_virtual(its: Its, ite: ITE) -> Cause | None:
     if not its.profile.virtual:
         return Cause.ITE_INVALID
     vte = lookup_vpe(its, ite.vpe_id)
-    if isinstance(vte, Cause):
+    if not isinstance(vte, VTES):
         return vte
     if not _is_vlpi(its, ite.intid, vte):
         return Cause.ITE_INVALID
@@ -144,7 +144,7 @@ def vmapi(its: Its, c: VMAPI) -> Cause | None:
 
 def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
     dte = lookup_device(its, c.device_id)
-    if isinstance(dte, Cause):
+    if not isinstance(dte, DTE):
         return dte
     if c.event_id >= event_count(dte.size):
         return Cause.ID_OOR
@@ -152,7 +152,7 @@ def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
         return Cause.VCPU_OOR
     if its.checks_vpe:
         vte = lookup_vpe(its, c.vpe_id)
-        if isinstance(vte, Cause):
+        if not isinstance(vte, VTES):
             return vte
         if intid >= intid_limit(vte.vpt_size):
             return Cause.VIRTUALID_OOR
@@ -170,16 +170,16 @@ def vmovi(its: Its, c: VMOVI) -> Cause | None:
     if wrong_doorbell and not its.checks_vpe:
         return Cause.PHYSICALID_OOR  # QEMU looks at it first, the manual last
     found = lookup_event(its, c.device_id, c.event_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     address, ite = found
     if ite.physical:
         return Cause.ID_IS_PHYSICAL
     source = lookup_vpe(its, ite.vpe_id)
-    if isinstance(source, Cause):
+    if not isinstance(source, VTES):
         return source if source is Cause.MEMORY_FAULT else Cause.ITEVCPU_INVALID
     target = lookup_vpe(its, c.vpe_id)
-    if isinstance(target, Cause):
+    if not isinstance(target, VTES):
         return target if target is Cause.MEMORY_FAULT else Cause.CMDVCPU_INVALID
     if not (_is_vlpi(its, ite.intid, source) and _is_vlpi(its, ite.intid, target)):
         return Cause.ITE_INVALID
@@ -204,7 +204,7 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
     if target is None and not its.checks_vpe:
         return Cause.PROCNUM_OOR  # QEMU looks at it first, the manual last
     vte = lookup_vpe(its, c.vpe_id)
-    if isinstance(vte, Cause):
+    if not isinstance(vte, VTES):
         return vte
     if target is None or vte.rd_base >= len(its.redistributors):
         return Cause.PROCNUM_OOR
@@ -212,7 +212,7 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
         return None
     for other in its.followers():
         entry = lookup_vpe(other, c.vpe_id)
-        if not isinstance(entry, Cause):
+        if isinstance(entry, VTES):
             store_entry(other, other.vpe_table, c.vpe_id, entry.replace(rd_base=target).encode()[0], Why.VTE)
     return store_entry(its, its.vpe_table, c.vpe_id, vte.replace(rd_base=target).encode()[0], Why.VTE)
 
@@ -220,7 +220,7 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
 def vinvall(its: Its, c: VINVALL) -> Cause | None:
     """Make the vPE's redistributor read all of its configuration again."""
     vte = lookup_vpe(its, c.vpe_id)
-    if isinstance(vte, Cause):
+    if not isinstance(vte, VTES):
         return vte
     _reread(its, vte, c.vpe_id)
     return None
@@ -231,7 +231,7 @@ def vsync(its: Its, c: VSYNC) -> Cause | None:
     if not its.checks_vpe:
         return None
     vte = lookup_vpe(its, c.vpe_id)
-    return vte if isinstance(vte, Cause) else None
+    return None if isinstance(vte, VTES) else vte
 
 
 #: opcode -> (layout, function) of GICv4.0.

@@ -33,7 +33,7 @@ __all__ = ["VIRTUAL_V41", "send_sgi"]
 def _lookup(its: Its, vpe_id: int) -> tuple[VTE_V41, VlpiFrameV41] | Cause:
     """The valid entry of a vPEID, and the redistributor that it names."""
     entry = lookup_vte(its, its.vpe_table, vpe_id)
-    if isinstance(entry, Cause):
+    if not isinstance(entry, VTE_V41):
         return entry
     if not its.maps(entry) or entry.rd_base >= len(its.redistributors):
         return Cause.VCPU_INVALID
@@ -65,7 +65,7 @@ def vmapp(its: Its, c: VMAPP_V41) -> Cause | None:
     if not is_default_doorbell(its, c.default_doorbell):
         return Cause.PHYSICALID_OOR
     address = entry_address(its, its.vpe_table, c.vpe_id)
-    if address is None or isinstance(address, Cause):
+    if not isinstance(address, int):
         return address
     known = read_vte(its, address)
     if known is None:
@@ -87,7 +87,7 @@ def vmapp(its: Its, c: VMAPP_V41) -> Cause | None:
 
 def _unmap(its: Its, c: VMAPP_V41) -> Cause | None:
     address = entry_address(its, its.vpe_table, c.vpe_id)
-    if address is None or isinstance(address, Cause):
+    if not isinstance(address, int):
         return address
     known = read_vte(its, address)
     if known is None:
@@ -102,7 +102,7 @@ def vmovp(its: Its, c: VMOVP_V41) -> Cause | None:
     """Give a vPE another redistributor, and with DB another default doorbell."""
     target = its.redistributor_of(c.rd_base, whole=True)
     found = _lookup(its, c.vpe_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     if target is None:
         return Cause.PROCNUM_OOR
@@ -119,7 +119,7 @@ def vmovp(its: Its, c: VMOVP_V41) -> Cause | None:
 def _move(its: Its, c: VMOVP_V41, target: int) -> Cause | None:
     """Change one table's entry; tables of other ITSs that do not have the vPE stay as they are."""
     address = entry_address(its, its.vpe_table, c.vpe_id) if c.vpe_id < its.vpe_table.entries else None
-    if address is None or isinstance(address, Cause):
+    if not isinstance(address, int):
         return address
     entry = read_vte(its, address)
     if entry is None:
@@ -133,7 +133,7 @@ def _move(its: Its, c: VMOVP_V41, target: int) -> Cause | None:
 def vsgi(its: Its, c: VSGI) -> Cause | None:
     """Configure a virtual SGI, or with Clear withdraw it and leave its configuration as it is."""
     found = _lookup(its, c.vpe_id)
-    if isinstance(found, Cause):
+    if not isinstance(found, tuple):
         return found
     entry, frame = found
     frame.configure(entry, c)
@@ -143,7 +143,7 @@ def vsgi(its: Its, c: VSGI) -> Cause | None:
 def invdb(its: Its, c: INVDB) -> Cause | None:
     """Make the redistributor read the default doorbell's configuration again; it never caches it here."""
     found = _lookup(its, c.vpe_id)
-    return found if isinstance(found, Cause) else None
+    return None if isinstance(found, tuple) else found
 
 
 def send_sgi(its: Its, value: int) -> None:
@@ -152,7 +152,7 @@ def send_sgi(its: Its, value: int) -> None:
         return
     sgi = GITS_SGIR.decode(value)
     found = _lookup(its, sgi.vpe_id)
-    if not isinstance(found, Cause):
+    if isinstance(found, tuple):
         entry, frame = found
         frame.signal_sgi(entry, sgi.vpe_id, sgi.virtual_intid)
 

@@ -6,7 +6,7 @@ Both name the same memory when software did as it should. They are looked up eac
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from itsbox.arch.dist_registers import GICD_TYPER2
 from itsbox.arch.its_errors import Cause
@@ -17,10 +17,13 @@ from itsbox.memory.interconnect import Why
 if TYPE_CHECKING:
     from itsbox.hardware.profile import Profile
 
-__all__ = ["AnyVTE", "decode_narrow", "decode_wide", "lookup_vte", "read_vte", "store_vte", "vpe_id_bits"]
+__all__ = ["VTES", "AnyVTE", "decode_narrow", "decode_wide", "lookup_vte", "read_vte", "store_vte", "vpe_id_bits"]
 
 AnyVTE: TypeAlias = VTE | VTE_V41
 """A vPE table entry of either version; what GICv4.0 has, both have."""
+
+VTES: Final = (VTE, VTE_V41)
+"""The same for ``isinstance``, which answers for these at once; asked about an enumeration (``Cause``) it takes a detour."""
 
 _ZERO = VTE_V41.decode(0, 0, 0, 0)
 _KNOWN = 1024  # few vPEs are busy at a time
@@ -56,10 +59,8 @@ def lookup_vte(walker: Walker, table: Table, vpe_id: int) -> VTE_V41 | Cause:
     if vpe_id >= table.entries:
         return Cause.VCPU_OOR
     address = entry_address(walker, table, vpe_id)
-    if address is None:
-        return Cause.VCPU_INVALID
-    if isinstance(address, Cause):
-        return address
+    if not isinstance(address, int):
+        return address or Cause.VCPU_INVALID
     entry = read_vte(walker, address)
     if entry is None:
         return Cause.MEMORY_FAULT

@@ -10,12 +10,13 @@ Devices see missing memory as a failed transaction: ``None`` from a read, ``Fals
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from struct import Struct
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
-from itsbox.memory.physmem import _CODECS, PhysMem
+from itsbox.memory.physmem import PhysMem
 
-__all__ = ["Initiator", "Interconnect", "NonCoherentInterconnect", "Watch", "Why"]
+__all__ = ["Initiator", "Interconnect", "NonCoherentInterconnect", "Shape", "Watch", "Why"]
 
 _IN_PAGE: Final = PAGE_SIZE - 1
 
@@ -49,6 +50,13 @@ class Why:
     HYP = "hyp"
 
 
+class Shape(NamedTuple):
+    """What a device reads as one thing: how its bytes unpack, and the sizes in bytes of the accesses that bring them in."""
+
+    struct: Struct
+    accesses: tuple[int, ...]
+
+
 #: (initiator, is_write, address, length, why) -> None; called before the access lands.
 Watch: TypeAlias = Callable[[int, bool, int, int, str], None]
 
@@ -71,16 +79,7 @@ class Interconnect:
         if self.watch is not None:
             self.watch(initiator, False, addr, size, why)
         mem = self.mem
-        if mem.base <= addr <= mem.end - size:
-            offset = addr & _IN_PAGE
-            if offset + size <= PAGE_SIZE:
-                page = mem.pages.get(addr >> PAGE_SHIFT)
-                if page is None:
-                    page = mem.absent(addr >> PAGE_SHIFT)
-                value: int = _CODECS[size].unpack_from(page, offset)[0]
-                return value
-            return mem.read(addr, size)
-        return None
+        return mem.read(addr, size) if mem.base <= addr <= mem.end - size else None
 
     def write(self, initiator: int, addr: int, size: int, value: int, why: str) -> bool:
         """Store ``size`` bytes little-endian; False for a failed transaction."""
@@ -92,6 +91,24 @@ class Interconnect:
             return True
         return False
 
+    def unpack(self, initiator: int, addr: int, shape: Shape, why: str) -> tuple[Any, ...] | None:
+        """The values of a ``Shape``, or None if any of its bytes is not RAM."""
+        struct, accesses = shape
+        if self.watch is not None:
+            at = addr
+            for size in accesses:
+                self.watch(initiator, False, at, size, why)
+                at += size
+        mem = self.mem
+        length = struct.size
+        if not mem.base <= addr <= mem.end - length:
+            return None
+        offset = addr & _IN_PAGE
+        if offset + length > PAGE_SIZE:
+            return struct.unpack(mem.load(addr, length))
+        page = mem.pages.get(addr >> PAGE_SHIFT)
+        return struct.unpack_from(mem.absent(addr >> PAGE_SHIFT) if page is None else page, offset)
+
     def load(self, initiator: int, addr: int, length: int, why: str) -> bytes | None:
         """``length`` bytes, or None if any of them is not RAM."""
         if self.watch is not None:
@@ -102,9 +119,10 @@ class Interconnect:
         """Store bytes; False, and nothing stored, if any of the range is not RAM."""
         if self.watch is not None:
             self.watch(initiator, True, addr, len(data), why)
-        if not self.mem.contains(addr, len(data)):
+        mem = self.mem
+        if not mem.base <= addr <= mem.end - len(data):
             return False
-        self.mem.store(addr, data)
+        mem.store(addr, data)
         return True
 
     def fill(self, initiator: int, addr: int, length: int, byte: int, why: str) -> bool:
@@ -162,16 +180,27 @@ class NonCoherentInterconnect(Interconnect):
         data = self.load(initiator, addr, size, why)
         return None if data is None else int.from_bytes(data, "little")
 
+    def unpack(self, initiator: int, addr: int, shape: Shape, why: str) -> tuple[Any, ...] | None:
+        """As the base class; devices read stale lines."""
+        values = super().unpack(initiator, addr, shape, why)
+        if values is None or initiator <= Initiator.HYP or not self.stale:
+            return values
+        return shape.struct.unpack(self._at_last_clean(addr, self.mem.load(addr, shape.struct.size)))
+
     def load(self, initiator: int, addr: int, length: int, why: str) -> bytes | None:
         """As the base class; devices read stale lines."""
         data = super().load(initiator, addr, length, why)
         if data is None or initiator <= Initiator.HYP or not self.stale:
             return data
-        seen = bytearray(data)
-        for line in range(addr & -_LINE, addr + length, _LINE):
+        return self._at_last_clean(addr, data)
+
+    def _at_last_clean(self, addr: int, data: bytes) -> bytes:
+        """What a device sees where memory holds ``data``."""
+        seen, end = bytearray(data), addr + len(data)
+        for line in range(addr & -_LINE, end, _LINE):
             old = self.stale.get(line)
             if old is not None:
-                low, high = max(line, addr), min(line + _LINE, addr + length)
+                low, high = max(line, addr), min(line + _LINE, end)
                 seen[low - addr : high - addr] = old[low - line : high - line]
         return bytes(seen)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import repeat
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -147,6 +148,13 @@ class PhysMem:
 
     def store(self, addr: int, data: bytes) -> None:
         """Store bytes."""
+        offset = addr & _IN_PAGE
+        if 0 < len(data) <= PAGE_SIZE - offset:
+            page = self.writable.get(addr >> PAGE_SHIFT)
+            if page is None:
+                page = self.own(addr >> PAGE_SHIFT)
+            page[offset : offset + len(data)] = data
+            return
         done = 0
         while done < len(data):
             offset = (addr + done) & _IN_PAGE
@@ -157,17 +165,18 @@ class PhysMem:
     def fill(self, addr: int, length: int, byte: int) -> None:
         """Fill with one byte; whole pages become a shared uniform page."""
         end = addr + length
-        while addr < end:
-            offset = addr & _IN_PAGE
-            run = min(PAGE_SIZE - offset, end - addr)
-            pfn = addr >> PAGE_SHIFT
-            if run == PAGE_SIZE:
-                self.writable.pop(pfn, None)
-                self.pages[pfn] = _UNIFORM.setdefault(byte, bytes([byte]) * PAGE_SIZE)
-                self.refilled.add(pfn)
-            else:
-                self.own(pfn)[offset : offset + run] = bytes([byte]) * run
-            addr += run
+        first, last = -(-addr >> PAGE_SHIFT), end >> PAGE_SHIFT  # the whole pages
+        piece = bytes([byte])
+        if first >= last:
+            self.store(addr, piece * length)
+            return
+        self.store(addr, piece * ((first << PAGE_SHIFT) - addr))
+        self.store(last << PAGE_SHIFT, piece * (end & _IN_PAGE))
+        pfns, uniform = range(first, last), _UNIFORM.setdefault(byte, piece * PAGE_SIZE)
+        self.pages.update(zip(pfns, repeat(uniform), strict=False))
+        self.refilled.update(pfns)
+        for pfn in self.writable.keys() & pfns:
+            del self.writable[pfn]
 
     # ---------------------------------------------------------------- whole-memory operations
 
