@@ -63,7 +63,7 @@ export function App() {
         {here.page === "sessions" && <SessionsPage />}
         {here.page === "scenarios" && <ScenariosPage />}
         {here.page === "story" && <StoryPage />}
-        {here.page === "session" && <SessionPage key={here.id} id={here.id} view={here.view} at={here.at} />}
+        {here.page === "session" && <SessionPage key={here.id} id={here.id} view={here.view} />}
       </main>
       <Toasts />
       <Dialog open={open === "help"} title="Keys" onClose={() => setOpen(null)}>

@@ -2,6 +2,9 @@
 
 A console error, an uncaught exception, a request to another host or a request that the Content-Security-Policy stopped fails
 the test. Screenshots are left in ``tests/artefacts/dashboard/``, which is not committed.
+
+Pressing a key and evaluating an expression have no timeout of their own in Playwright: on a page whose script never returns
+they wait for ever. So each test has a limit that interrupts the call it stands in, and the stuck page is asked where it is.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.clients.dashboard.live_service import LiveService
 from tests.clients.dashboard.scripted_service import ScriptedService
@@ -33,6 +37,10 @@ FLAGS: Final = (
     "--js-flags=--expose-gc",
     "--enable-precise-memory-info",
 )
+#: Seconds for one test, however loaded the machine. A signal ends the call that hangs, where a thread would end the whole run.
+PATIENCE: Final = 240
+#: Milliseconds in which a page that is not stuck answers, however loaded the machine.
+ANSWER_MS: Final = 10_000
 
 
 def keep_artefacts() -> None:
@@ -42,11 +50,14 @@ def keep_artefacts() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the browser say so when there is none; in CI that is a failure, not a skip."""
-    if Path(CHROMIUM).exists() or os.environ.get("CI"):
-        return
+    """Each test with a browser gets its limit; without a browser it says so, and in CI that is a failure, not a skip."""
+    missing = not Path(CHROMIUM).exists() and not os.environ.get("CI")
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("browser"):
+        if Path(__file__).parent not in item.path.parents or not item.get_closest_marker("browser"):
+            continue
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(PATIENCE, method="signal"))
+        if missing:
             item.add_marker(pytest.mark.skip(reason="needs Debian's chromium"))
 
 
@@ -69,6 +80,8 @@ class Watched:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         page.on("request", self._request)
+        self._debugger = page.context.new_cdp_session(page)
+        self._debugger.send("Debugger.enable")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -79,9 +92,30 @@ class Watched:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != self.origin:
             self.errors.append(f"request to another host: {request.url}")
 
+    def where_it_is_stuck(self) -> str | None:
+        """The functions that the page's script is in, innermost first, if it keeps the page from answering; else None."""
+        if self.page.is_closed():
+            return None
+        try:
+            self.page.locator("html").wait_for(state="attached", timeout=ANSWER_MS)
+        except PlaywrightTimeout:
+            frames: list[dict[str, Any]] = []
+            self._debugger.on("Debugger.paused", lambda event: frames.extend(event["callFrames"]))
+            self._debugger.send("Debugger.pause")
+            self.page.wait_for_timeout(1000)
+            names = (f"{each['functionName'] or '(anonymous)'} at {_place(each)}" for each in frames)
+            return "the page does not answer; its script is in " + (", called by ".join(names) or "no function")
+        return None
+
     def expect_errors(self, *needles: str) -> None:
         """Forget the errors that a test provokes itself: each holds one of the words."""
         self.errors = [error for error in self.errors if not any(needle in error for needle in needles)]
+
+
+def _place(frame: dict[str, Any]) -> str:
+    """Where a frame of the debugger stands, lines and columns counted from 1."""
+    location = frame["location"]
+    return f"{frame['url'] or 'script'}:{location['lineNumber'] + 1}:{location.get('columnNumber', 0) + 1}"
 
 
 OpenPage = Callable[..., Page]
@@ -110,6 +144,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     yield open_
     try:
         for one in watched:
+            assert one.where_it_is_stuck() is None
             assert one.errors == []
     finally:
         for one in watched:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.clients.dashboard.conftest import OpenPage
 from tests.clients.dashboard.live_service import LiveService
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600, method="signal")]
 
 EVENTS = 50_000
 #: A page that keeps 20,000 events and draws needs about 60 MB; one that kept all, or leaked rows, would need far more.

@@ -177,15 +177,63 @@ def test_the_replayed_past_is_the_machine_itself(live: LiveService, open_page: O
     assert live.http.get(f"/v1/sessions/{replicas[0]['id']}").status_code == 404, "the replica outlived its view"
 
 
-def test_digits_change_the_view_and_a_question_lists_the_keys(live: LiveService, open_page: OpenPage) -> None:
-    """Keys alone lead to every view, and to the list of keys."""
-    page = open_page(f"{live.url}/#/s/{walked(live)}/events")
-    page.get_by_test_id("moment").wait_for()
+def test_keys_alone_lead_everywhere(live: LiveService, open_page: OpenPage) -> None:
+    """Digits change the view, brackets step through time, l returns to now, t changes the colours, ? lists the keys."""
+    sid = walked(live)
+    page = open_page(f"{live.url}/#/s/{sid}/events")
+    head = live.call("GET", f"/v1/sessions/{sid}")["seq"]
+    expect(page.get_by_test_id("moment")).to_have_text(str(head))
 
     page.keyboard.press("6")
     expect(page).to_have_url(re.compile("/refusals$"))
+    page.keyboard.press("[")
+    page.keyboard.press("[")
+    expect(page.get_by_test_id("moment")).to_have_text(f"{head - 2} / {head}")
+    expect(page).to_have_url(re.compile(rf"/refusals\?at={head - 2}$"))
+    page.keyboard.press("]")
+    expect(page.get_by_test_id("moment")).to_have_text(f"{head - 1} / {head}")
+    page.keyboard.press("l")
+    assert moment(page) == str(head)
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.keyboard.press("t")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
+
+
+#: Presses keys faster than the page can draw; null lets it draw what it wants to, but no frame goes by.
+_KEYS_IN_ONE_FRAME = """
+async (keys) => {
+  const { port1, port2 } = new MessageChannel();
+  for (const key of keys) {
+    if (key) document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    else await new Promise((resolve) => { port1.onmessage = resolve; port2.postMessage(0); });
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("pause", [[], [None]], ids=["at once", "drawn between"])
+def test_steps_through_time_may_come_faster_than_frames(
+    live: LiveService, open_page: OpenPage, pause: list[str | None]
+) -> None:
+    """A key held down on a slow machine steps many times within one frame: each step counts, and the last one is shown."""
+    sid = walked(live)
+    page = open_page(f"{live.url}/#/s/{sid}/refusals")
+    head = live.call("GET", f"/v1/sessions/{sid}")["seq"]
+    expect(page.get_by_test_id("moment")).to_have_text(str(head))
+
+    page.evaluate(_KEYS_IN_ONE_FRAME, [*["[", *pause] * 30, "6", *pause, "]", "[", "4", "]"])
+
+    expect(page.get_by_test_id("moment")).to_have_text(f"{head - 29} / {head}")
+    expect(page).to_have_url(re.compile(rf"/registers\?at={head - 29}$"))
+    expect(page.get_by_text("Shown as it was")).to_be_visible()
+
+    page.keyboard.press("l")
+    expect(page).to_have_url(re.compile("/registers$"))
+    page.go_back()
+    expect(page.get_by_test_id("moment")).to_have_text(f"{head - 30} / {head}")
 
 
 def test_rings_and_maps_answer_keys(live: LiveService, open_page: OpenPage) -> None:

@@ -46,15 +46,58 @@ export function hashOf(place: Place): string {
   return `#/s/${encodeURIComponent(place.id)}/${place.view}${at}`;
 }
 
+/**
+ * Where the reader is: the one truth that views, keys and the scrubber read and change. The address bar follows it, and leads
+ * only where the reader changed it: nothing that is written there comes back as a wish.
+ */
 export const place = signal<Place>(parsePlace(location.hash));
-window.addEventListener("hashchange", () => {
-  place.value = parsePlace(location.hash);
-});
 
-/** Goes somewhere; `quietly` replaces the entry in the history, as a scrubber must. */
-export function go(to: Place, quietly = false): void {
-  if (quietly) {
-    history.replaceState(null, "", hashOf(to));
-    place.value = to;
-  } else location.hash = hashOf(to);
+/** A scrubber in motion names more moments than browsers let a page write addresses (about three a second). */
+export const ADDRESS_MS = 400;
+/** The address as it was read or written last. */
+let known = location.hash;
+let wrote = -ADDRESS_MS;
+let timer: ReturnType<typeof setTimeout> | null = null;
+
+/** A link, the back button or the reader's own typing changes the address by itself. */
+function follow(): void {
+  if (location.hash === known) return;
+  forgetAddress();
+  known = location.hash;
+  place.value = parsePlace(known);
+}
+window.addEventListener("hashchange", follow);
+
+function forgetAddress(): void {
+  if (timer !== null) clearTimeout(timer);
+  timer = null;
+}
+
+/** Writes the moment shown into the entry of the history that is open, unless the reader has left it meanwhile. */
+function writeAddress(): void {
+  forgetAddress();
+  const hash = hashOf(place.peek());
+  if (location.hash !== known || hash === known) return;
+  history.replaceState(null, "", hash);
+  known = location.hash;
+  wrote = performance.now();
+}
+
+/** Goes somewhere, with an entry in the history. */
+export function go(to: Place): void {
+  follow();
+  if (timer !== null) writeAddress(); // the back button leads to the moment that was left
+  const hash = hashOf(to);
+  if (hash !== known) history.pushState(null, "", hash);
+  known = location.hash;
+  place.value = to;
+}
+
+/** Shows another moment of the session that is open: at once in every view, soon in the address, never a new entry. */
+export function showMoment(at: number | null): void {
+  follow();
+  const here = place.peek();
+  if (here.page !== "session" || here.at === at) return;
+  place.value = { ...here, at };
+  timer ??= setTimeout(writeAddress, Math.max(0, wrote + ADDRESS_MS - performance.now()));
 }

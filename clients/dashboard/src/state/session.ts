@@ -4,6 +4,7 @@ import { Fold } from "../logic/fold";
 import { client } from "./api";
 import { Feed } from "./feed";
 import { ORIGIN, Replica, type PastState } from "./replica";
+import { place, showMoment } from "./router";
 
 /** How often the session itself is asked for: before the switch-over an access makes no event that would tell. */
 const POLL_MS = 2000;
@@ -15,8 +16,8 @@ export class SessionModel {
   readonly feed: Feed;
   readonly info = signal<Session | null>(null);
   readonly problem = signal<Error | null>(null);
-  /** The event after which everything is shown; null follows the machine. */
-  readonly cursor = signal<number | null>(null);
+  /** The event after which everything is shown; null follows the machine. It is the one that the place names. */
+  readonly cursor: ReadonlySignal<number | null>;
   readonly past = signal<PastState>({ state: "live" });
   /** Fold at the cursor where it had to be fetched from the service. */
   private readonly fetched = signal<{ seq: number; fold: Fold } | null>(null);
@@ -32,6 +33,10 @@ export class SessionModel {
   constructor(readonly id: string) {
     this.feed = new Feed(id);
     this.replica = new Replica(id, () => this.info.peek());
+    this.cursor = computed(() => {
+      const here = place.value;
+      return here.page === "session" && here.id === id ? here.at : null;
+    });
     this.subject = computed(() => {
       const past = this.past.value;
       if (past.state === "live") return this.id;
@@ -63,6 +68,17 @@ export class SessionModel {
     const fold = here ?? (fetched?.seq === at ? fetched.fold : new Fold());
     this.cached = at > history.last ? null : { at, generation: history.generation, whole: here !== null || fetched?.seq === at, fold };
     return fold;
+  }
+
+  /** Shows the machine as it was after event `seq`; the newest event, and null, follow the machine. */
+  goTo(seq: number | null): void {
+    const at = seq === null ? null : Math.max(0, seq);
+    showMoment(at === null || at >= this.head ? null : at);
+  }
+
+  /** So many events forward, or back. */
+  step(by: number): void {
+    this.goTo((this.cursor.peek() ?? this.head) + by);
   }
 
   get head(): number {

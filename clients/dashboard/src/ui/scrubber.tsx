@@ -18,11 +18,13 @@ export function Scrubber({ model }: { model: SessionModel }) {
   void model.info.value;
   const head = model.head;
   const { bins } = model.feed.history;
-  const goTo = (seq: number | null): void => {
-    model.cursor.value = seq === null || seq >= head ? null : Math.max(0, seq);
-  };
-  const step = (by: number): void => goTo((at ?? head) + by);
-  useKeys({ "[": () => step(-1), "]": () => step(1), "{": () => step(-100), "}": () => step(100), l: () => goTo(null) });
+  useKeys({
+    "[": () => model.step(-1),
+    "]": () => model.step(1),
+    "{": () => model.step(-100),
+    "}": () => model.step(100),
+    l: () => model.goTo(null),
+  });
   const draw = useCallback(
     ({ ctx, width, height, color }: Drawing) => {
       const scale = width / Math.max(1, (head || bins.length * bins.width) / bins.width);
@@ -64,13 +66,13 @@ export function Scrubber({ model }: { model: SessionModel }) {
   return (
     <footer class={`time ${at === null ? "" : "past"}`} aria-label="Timeline">
       <div class="row">
-        <button type="button" class="icon" onClick={() => step(-1)} aria-label="One event back" title="[" disabled={head === 0 || at === 0}>
+        <button type="button" class="icon" onClick={() => model.step(-1)} aria-label="One event back" title="[" disabled={head === 0 || at === 0}>
           ◀
         </button>
-        <button type="button" class="icon" onClick={() => step(1)} aria-label="One event forward" title="]" disabled={at === null}>
+        <button type="button" class="icon" onClick={() => model.step(1)} aria-label="One event forward" title="]" disabled={at === null}>
           ▶
         </button>
-        <button type="button" aria-pressed={at === null} onClick={() => goTo(at === null ? head - 1 : null)} title="l">
+        <button type="button" aria-pressed={at === null} onClick={() => model.goTo(at === null ? head - 1 : null)} title="l">
           Live
         </button>
       </div>
@@ -83,7 +85,7 @@ export function Scrubber({ model }: { model: SessionModel }) {
           value={at ?? head}
           aria-label="Moment shown, as the number of the event"
           aria-valuetext={at === null ? `live, event ${head}` : `after event ${at} of ${head}`}
-          onInput={(event) => goTo(Number(event.currentTarget.value))}
+          onInput={(event) => model.goTo(Number(event.currentTarget.value))}
         />
       </div>
       <div class="row">

@@ -1,10 +1,9 @@
 import { useEffect, useMemo } from "preact/hooks";
-import { effect } from "@preact/signals";
 import type { StreamState } from "itsbox-client";
 import { until } from "../logic/clock";
 import { clip, shown } from "../logic/shapes";
 import { loadArch } from "../state/arch";
-import { go, hashOf, place, VIEWS, type View } from "../state/router";
+import { go, hashOf, VIEWS, type View } from "../state/router";
 import { SessionModel } from "../state/session";
 import { useKeys } from "../ui/keys";
 import { Chip, Note } from "../ui/marks";
@@ -31,25 +30,12 @@ const BODY: Record<View, (props: { model: SessionModel }) => preact.JSX.Element>
   drive: DriveView,
 };
 
-export function SessionPage({ id, view, at }: { id: string; view: View; at: number | null }) {
+export function SessionPage({ id, view }: { id: string; view: View }) {
   const model = useMemo(() => new SessionModel(id), [id]);
   useEffect(() => {
     void loadArch();
     return () => model.close();
   }, [model]);
-  // The address names the moment, so that a link and the back button lead to it; the scrubber rewrites it quietly.
-  useEffect(() => {
-    model.cursor.value = at;
-  }, [model, at]);
-  useEffect(
-    () =>
-      effect(() => {
-        const cursor = model.cursor.value;
-        const here = place.peek();
-        if (here.page === "session" && here.id === id && here.at !== cursor) go({ ...here, at: cursor }, true);
-      }),
-    [model],
-  );
   useKeys(Object.fromEntries(VIEWS.map(([name], index) => [String(index + 1), () => go({ page: "session", id, view: name, at: model.cursor.peek() })])));
   const Body = BODY[view];
   const cursor = model.cursor.value;

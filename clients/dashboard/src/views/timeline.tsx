@@ -23,7 +23,7 @@ export function TimelineView({ model }: { model: SessionModel }) {
         event; “Fork here” makes a new session from it.
       </p>
       <Panel title="Activity" tools={<Chip>{bins.width === 1 ? "one event" : `${bins.width} events`} a point</Chip>}>
-        <Activity bins={bins} version={version} at={at} onPick={(seq) => (model.cursor.value = Math.min(seq, model.head))} />
+        <Activity bins={bins} version={version} at={at} onPick={(seq) => model.goTo(seq)} />
       </Panel>
       <div class="cols">
         <Panel title={at === null ? "Now" : `After event ${at}`}>
