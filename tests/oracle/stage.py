@@ -15,7 +15,7 @@ from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Done, MmioWrite, Op, Outcome
 from itsbox.oracle.checker import LogView
 from itsbox.oracle.oracle import Oracle
-from itsbox.oracle.records import HostQueue, NoRecords, Waited
+from itsbox.oracle.records import HostQueue, NoRecords
 from itsbox.oracle.view import Gicr, Node
 from itsbox.oracle.violations import Violation
 
@@ -38,8 +38,6 @@ class Notes(NoRecords):
         self.itts: dict[int, frozenset[int]] = {}
         self.vpes: set[int] | None = None
         self.queue: HostQueue | None = None
-        self.polled: Waited | None = None
-        self.in_flight = False
 
     def pins(self, pfn: int) -> int | None:
         """As the test says."""
@@ -53,17 +51,9 @@ class Notes(NoRecords):
         """As the test says."""
         return None if self.vpes is None else vpe_id in self.vpes
 
-    def host_queue(self, node: int) -> HostQueue | None:
+    def queues(self) -> tuple[HostQueue, ...]:
         """As the test says."""
-        return self.queue
-
-    def waited(self) -> Waited | None:
-        """As the test says."""
-        return self.polled
-
-    def waiting(self) -> bool:
-        """As the test says."""
-        return self.in_flight
+        return () if self.queue is None else (self.queue,)
 
 
 class Stage:

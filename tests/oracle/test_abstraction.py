@@ -94,13 +94,17 @@ def test_records_are_read_where_there_are_any() -> None:
     assert records.pins(itt >> 12) == 1
     assert records.pins(host.queue >> 12) == 1
     assert records.vpe(0, 3) is False
-    queue = records.host_queue(0)
-    assert queue is not None
-    assert (queue.addr, queue.creadr, queue.cwriter) == (host.queue, host.write_offset, host.write_offset)
-    assert not records.waiting()
+    (queue,) = records.queues()
+    assert (queue.node, queue.addr, queue.creadr, queue.cwriter) == (
+        0,
+        host.queue,
+        host.write_offset,
+        host.write_offset,
+    )
+    assert not queue.waiting
 
     none = HypervisorRecords(_machine(hardening="off").hypervisor)
-    assert (none.itt(0, 0x40, pages), none.vpe(0, 3), none.host_queue(0), none.waited()) == (None, None, None, None)
+    assert (none.itt(0, 0x40, pages), none.vpe(0, 3), none.queues()) == (None, None, ())
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -7,7 +7,7 @@ import pytest
 from itsbox.memory.interconnect import Why
 from itsbox.ops import CommandRecord, Done, MmioWrite, Msi, Refused, Verdict
 from itsbox.oracle.invariants import INVARIANTS
-from itsbox.oracle.records import HostQueue, Waited
+from itsbox.oracle.records import HostQueue
 from itsbox.oracle.rules import RULES
 from itsbox.reasons import Reason
 from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds, pfn
@@ -17,13 +17,13 @@ EXECUTED: CommandRecord = (0, "SYNC", (5, 0, 0, 0), Verdict.EXECUTED, None, None
 
 
 def _queue(creadr: int, cwriter: int, addr: int = HOST) -> HostQueue:
-    return HostQueue(addr, PAGE64, creadr, cwriter)
+    return HostQueue(0, addr, PAGE64, creadr, cwriter)
 
 
 def test_every_invariant_is_listed_in_order() -> None:
     """There are sixteen, and each has its rule."""
-    assert [rule.oracle for rule, _ in INVARIANTS] == [f"H{n}" for n in range(1, 17)]
-    assert {rule for rule, _ in INVARIANTS} <= set(RULES)
+    assert [row.rule.oracle for row in INVARIANTS] == [f"H{n}" for n in range(1, 17)]
+    assert {row.rule for row in INVARIANTS} <= set(RULES)
 
 
 # ---------------------------------------------------------------- H1, H14
@@ -321,9 +321,9 @@ def test_h9_commands_that_waited() -> None:
     """A page that an earlier command held, and that comes free when that command is taken back, is not left behind."""
     stage = Stage()
     refusal = Refused(Reason.ITT_NOT_HOST_OWNED, None, [REFUSED])
-    stage.notes.in_flight = True
+    stage.notes.queue = _queue(0, 0x20)._replace(waiting=True)
     stage.op()
-    stage.notes.in_flight = False
+    stage.notes.queue = _queue(0, 0x20)
     stage.begin()
     stage.pages(HOST, 0x1000, "host SHARED_OWNED")
     assert kinds(stage.end(refusal)) == []
@@ -337,13 +337,19 @@ def test_h10_waiting_has_a_limit() -> None:
     """More looks at the hardware than there can be commands."""
     stage = Stage()
     stage.notes.queue = _queue(0, 0)
-    stage.notes.polled = Waited(10, 10)
     stage.op()
+    most = stage.notes.queue.length // 32 + 2
     stage.begin()
-    stage.notes.queue = _queue(0, 0x20)
-    stage.notes.polled = Waited(11, 10)
+    stage.notes.queue = _queue(0x20, 0x20)._replace(polls=most)
+    assert not stage.end(Done([EXECUTED]))
 
-    assert kinds(stage.end(Done([EXECUTED]))) == [("H10", "bounded")]
+    stage.begin()
+    stage.notes.queue = _queue(0x20, 0x20)._replace(polls=most + 1)
+    found = stage.end(Done())
+    assert kinds(found) == [("H10", "bounded")]
+    assert f"{most + 1} times in one trap, of at most {most}" in found[0].detail
+
+    assert not stage.op()  # said once
 
 
 # ---------------------------------------------------------------- H11, H12

@@ -6,6 +6,7 @@ hypervisor has written down; ``Abstraction`` turns the whole machine into the st
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CWRITER
@@ -13,9 +14,10 @@ from itsbox.arch.values import pages_of
 from itsbox.hypervisor.presets import PRESETS
 from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
+from itsbox.memory.ownership import PageState as Seen
 from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractPage, Regions
 from itsbox.oracle.pages import Pages, PageState, Whose
-from itsbox.oracle.records import HostQueue, Waited
+from itsbox.oracle.records import HostQueue
 from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
 
@@ -32,8 +34,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Abstraction", "HypervisorRecords", "MachineView", "OwnershipPages", "claims_of"]
 
-_WHOSE: Final = {Owner.HOST: Whose.HOST, Owner.HYP: Whose.HYP, Owner.GUEST: Whose.GUEST}
 _OWNED: Final = "OWNED"
+_MEMORY: Final = {
+    states: PageState(whose, Seen.NAMES[states[owner]], 0)
+    for states, owner, whose in (
+        ((Seen.OWNED, Seen.NOPAGE, Seen.NOPAGE), Owner.HOST, Whose.HOST),
+        ((Seen.SHARED_OWNED, Seen.SHARED_BORROWED, Seen.NOPAGE), Owner.HOST, Whose.SHARED),
+        ((Seen.SHARED_OWNED, Seen.NOPAGE, Seen.SHARED_BORROWED), Owner.HOST, Whose.SHARED),
+        ((Seen.NOPAGE, Seen.OWNED, Seen.NOPAGE), Owner.HYP, Whose.HYP),
+        ((Seen.NOPAGE, Seen.NOPAGE, Seen.OWNED), Owner.GUEST, Whose.GUEST),
+    )
+}
+"""What host, hypervisor and guest each see of a page of memory, to its class: made once, since most pages have no pins."""
+_FEW_PAGES: Final = 64  # a range this short is looked at page by page: cheaper than what differs from reset
+_LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 
 
 class OwnershipPages:
@@ -48,18 +62,22 @@ class OwnershipPages:
     def page(self, pfn: int) -> PageState:
         """The page's class, state and pins now."""
         own = self._ownership
-        _, state, pins = own.describe(pfn)
-        if not own.is_memory(pfn):
+        if pfn not in own.ram:
+            _, state, pins = own.describe(pfn)
             known = any(pfn in frames for frames in self._devices)
             return PageState(Whose.DEVICE if known else Whose.MISSING, state, pins)
-        whose = _WHOSE[own.owner(pfn)]
-        if whose == Whose.HOST and state != _OWNED:
-            whose = Whose.SHARED
-        return PageState(whose, state, pins)
+        page, pins = _MEMORY[own.states(pfn)], own.pins(pfn)
+        return page._replace(pins=pins) if pins else page
 
     def foreign(self, first: int, last: int) -> int | None:
         """The first frame of [first, last] that is the hypervisor's or a guest's, or None."""
-        for run in self._ownership.runs(first, last + 1):
+        own = self._ownership
+        if last - first < _FEW_PAGES:
+            for pfn in range(first, last + 1):
+                if pfn in own.ram and own.owner(pfn) != Owner.HOST:
+                    return pfn
+            return None
+        for run in own.runs(first, last + 1):
             if run.memory and run.owner != "host":
                 return run.pfn
         return None
@@ -120,12 +138,9 @@ class MachineView:
 
     def registers_moved(self) -> bool:
         """Whether a register that says what memory hardware uses changed since this was last asked."""
-        stamp: list[object] = []
+        stamp: list[object] = [*map(_LPI_REGISTERS, self._gicrs)]
         for node in self._its:
-            stamp += (node.ctlr, node.cbaser)
-            stamp += node.baser
-        for gicr in self._gicrs:
-            stamp += (gicr.enable_lpis, gicr.propbaser, gicr.pendbaser)
+            stamp += (node.ctlr, node.cbaser, *node.baser)
         if stamp == self._stamp:
             return False
         self._stamp = stamp
@@ -161,11 +176,12 @@ class MachineView:
 class HypervisorRecords:
     """``Records`` over a hypervisor: what it has written down, without changing it."""
 
-    __slots__ = ("_hyp", "_knobs")
+    __slots__ = ("_hyp", "_knobs", "_own_view")
 
     def __init__(self, hyp: Hypervisor) -> None:
         self._hyp = hyp
         self._knobs = hyp.hardening.knobs
+        self._own_view = self._knobs["register_view"] == "host"
 
     def _its(self, node: int) -> ItsState | None:
         emulation = self._hyp.its(node)
@@ -174,10 +190,9 @@ class HypervisorRecords:
     def pins(self, pfn: int) -> int | None:
         """Objects that hold the page, and the host queues and level-1 copies that it belongs to."""
         count = self._hyp.el2.tracking.pins(pfn)
-        for node in range(len(self._hyp.el2.bus.its)):
-            state = self._its(node)
-            if state is not None:
-                count += sum(first <= pfn < first + pages for first, pages in state.pinned)
+        for state in self._hyp.its_states():
+            for first, pages in state.pinned:
+                count += first <= pfn < first + pages
         return count
 
     def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
@@ -194,34 +209,18 @@ class HypervisorRecords:
             return None
         return vpe_id in state.vpes
 
-    def host_queue(self, node: int) -> HostQueue | None:
-        """The host's queue with the two offsets as the host reads them."""
-        state = self._its(node)
-        if state is None:
-            return None
-        if self._knobs["register_view"] == "host":
-            return HostQueue(state.host_queue, state.host_bytes, state.consumed, state.host_cwriter)
-        hardware = state.its
+    def queues(self) -> tuple[HostQueue, ...]:
+        """The host's queues, with the two offsets as the host reads them."""
+        return tuple([self._queue(state) for state in self._hyp.its_states()])
+
+    def _queue(self, state: ItsState) -> HostQueue:
+        creadr, cwriter = state.consumed, state.host_cwriter
+        if not self._own_view:
+            creadr = GITS_CREADR.decode(state.its.creadr).offset
+            cwriter = GITS_CWRITER.decode(state.its.cwriter).offset
         return HostQueue(
-            state.host_queue,
-            state.host_bytes,
-            GITS_CREADR.decode(hardware.creadr).offset,
-            GITS_CWRITER.decode(hardware.cwriter).offset,
+            state.number, state.host_queue, state.host_bytes, creadr, cwriter, bool(state.inflight), state.polls
         )
-
-    def waiting(self) -> bool:
-        """Whether accepted commands wait in a hardware queue."""
-        states = (self._its(node) for node in range(len(self._hyp.el2.bus.its)))
-        return any(state is not None and state.inflight for state in states)
-
-    def waited(self) -> Waited | None:
-        """Looks at GITS_CREADR in the last trap: at most one for each command of a queue, and one more."""
-        worst: Waited | None = None
-        for node in range(len(self._hyp.el2.bus.its)):
-            state = self._its(node)
-            if state is not None and (worst is None or state.polls > worst.rounds):
-                worst = Waited(state.polls, (state.host_bytes >> 5) + 2)
-        return worst
 
 
 def claims_of(hyp: Hypervisor) -> Claims:

@@ -73,14 +73,14 @@ class Dma:
     deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); op: the op that
     is running; reads, writes: reason -> frames known to be good; entries: those where the ITS may write device and vPE
     entries, which are noted each time; hyp_reads, hyp_writes: the same for the hypervisor; shared:
-    frames that it reads although they are the host's.
+    frames that it reads although they are the host's; judged: every frame that is in one of these.
 
-    Invariant: a frame is in ``reads`` or ``writes`` only while its ownership is what it was when judged.
+    Invariant: a frame is in one of the sets only while its ownership is what it was when judged.
     """
 
     __slots__ = (
-        "deprivileged", "entries", "hyp_reads", "hyp_writes", "op", "reads", "report", "shared", "touched", "view", "who",
-        "world", "writes",
+        "deprivileged", "entries", "hyp_reads", "hyp_writes", "judged", "op", "reads", "report", "shared", "touched",
+        "view", "who", "world", "writes",
     )  # fmt: skip
 
     def __init__(self, view: View, world: World, who: Provenance, touched: Touched, report: Report) -> None:
@@ -93,6 +93,7 @@ class Dma:
         self.op: Op | None = None
         self.reads: dict[str, set[int]] = {why: set() for why in TABLE}
         self.writes: dict[str, set[int]] = {why: set() for why in TABLE}
+        self.judged: set[int] = set()
         self.entries: set[int] = set()
         self.hyp_reads: set[int] = set()
         self.hyp_writes: set[int] = set()
@@ -125,11 +126,14 @@ class Dma:
 
     def forget_page(self, pfn: int) -> None:
         """Ownership of a page changed: judge it again."""
-        for known in self._known:
-            known.discard(pfn)
+        if pfn in self.judged:
+            self.judged.discard(pfn)
+            for known in self._known:
+                known.discard(pfn)
 
     def forget_all(self) -> None:
         """The phase changed: judge everything again."""
+        self.judged.clear()
         for known in self._known:
             known.clear()
 
@@ -149,10 +153,9 @@ class Dma:
                 high = min(addr + length, pfn + 1 << PAGE_SHIFT)
                 access = "write" if is_write else "read"
                 self.report(Finding(rule, row.noun, initiator, access, why, low, high - low, page.whose))
-            elif is_write and why in _NEVER_KNOWN:
-                self.entries.add(pfn)
-            else:
-                known.add(pfn)
+                continue
+            self.judged.add(pfn)
+            (self.entries if is_write and why in _NEVER_KNOWN else known).add(pfn)
         if is_write and why in _NEVER_KNOWN:
             node, command = self.view.executing()
             if command is not None:
@@ -217,10 +220,11 @@ class Dma:
         """An access of the hypervisor: it must not act on memory that is neither its own nor shared with it."""
         pfn = addr >> PAGE_SHIFT
         known = self.hyp_writes if is_write else self.hyp_reads
-        if pfn not in known or (addr & _IN_PAGE) + length > PAGE_SIZE:
+        across = (addr & _IN_PAGE) + length > PAGE_SIZE
+        if pfn not in known or across:
             self._look_hyp(is_write, addr, length, known)
         if is_write:
-            if self.world.tables:
+            if pfn in self.world.level_1 or across:
                 self._note_l1(addr, length)
         elif pfn in self.shared and type(self.op) is not Drive:  # the driver's stores lie between traps, not inside one
             self._note_read(addr, length)
@@ -234,6 +238,7 @@ class Dma:
                 access = "write" if is_write else "read"
                 self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, high - low, whose))
                 continue
+            self.judged.add(pfn)
             known.add(pfn)
             if whose == Whose.SHARED:
                 self.shared.add(pfn)

@@ -10,7 +10,9 @@ Source: docs/explanation/dma-surface.md 7. Sentences are this project's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from itsbox.arch.its_commands import COMMAND_SIZE
@@ -18,22 +20,24 @@ from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, baser_address
 from itsbox.arch.its_tables import L1_ENTRY_SIZE
 from itsbox.arch.redist_registers import GICR_PROPBASER
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, is_aligned, pages_of
-from itsbox.ops import Drive
+from itsbox.ops import Done, Drive, HvcReturn, Refused, Verdict
 from itsbox.oracle.pages import PageUse, Whose
 from itsbox.oracle.provenance import table_of
 from itsbox.oracle.rules import H1, H2, H3, H4, H5, H6, H7, H8, H9, H10, H11, H12, H13, H14, H15, H16
+from itsbox.oracle.touched import Part
 from itsbox.oracle.violations import Rule
 from itsbox.oracle.world import Extent, Key, RecordedTable, Use
 
 if TYPE_CHECKING:
     from itsbox.ops import Op, Outcome
+    from itsbox.oracle.pages import PageState
     from itsbox.oracle.provenance import Provenance
     from itsbox.oracle.records import HostQueue, Records
     from itsbox.oracle.touched import Touched
     from itsbox.oracle.view import Command, View
     from itsbox.oracle.world import World
 
-__all__ = ["INVARIANTS", "Broken", "Scene"]
+__all__ = ["INVARIANTS", "Broken", "Invariant", "Scene", "concerned"]
 
 
 class Broken(NamedTuple):
@@ -51,11 +55,13 @@ class Broken(NamedTuple):
     command: Command | None = None
 
 
-class Scene(NamedTuple):
+@dataclass(slots=True)
+class Scene:
     """What an invariant may look at: the oracle's memory, the machine, the hypervisor's records, the op and its outcome.
 
-    refused, executed: commands (or accesses) of the op; half: it writes half of a 64-bit register; waited: accepted commands
-    waited in the hardware queue when it began; queue_before, queue: the host's queue before and after it.
+    changed: (frame, state before, state now) of the pages that the op touched; half: it writes half of a 64-bit register;
+    before, queues: the host's queues before and after it.
+    Owned by: the oracle, which sets the scene anew for each op; the first five stay.
     """
 
     world: World
@@ -63,15 +69,24 @@ class Scene(NamedTuple):
     who: Provenance
     records: Records
     touched: Touched
-    deprivileged: bool
     op: Op
     outcome: Outcome
-    refused: int
-    executed: int
-    half: bool
-    waited: bool
-    queue_before: HostQueue | None
-    queue: HostQueue | None
+    deprivileged: bool = False
+    changed: Sequence[tuple[int, PageState, PageState]] = ()
+    half: bool = False
+    before: tuple[HostQueue, ...] = ()
+    queues: tuple[HostQueue, ...] = ()
+
+    def verdicts(self) -> tuple[int, int]:
+        """(refused, executed) commands of the op; a refused access without commands counts as one refusal."""
+        outcome = self.outcome
+        if isinstance(outcome, HvcReturn):
+            return int(outcome.reason is not None), 0
+        if not isinstance(outcome, (Done, Refused)):
+            return 0, 0
+        refused = sum(1 for record in outcome.commands if record[3] == Verdict.REFUSED)
+        executed = len(outcome.commands) - refused
+        return refused or int(isinstance(outcome, Refused)), executed
 
 
 def _whole(pfn: int) -> tuple[int, int]:
@@ -88,15 +103,16 @@ def h1(scene: Scene) -> Iterator[Broken]:
         extent = scene.world.extents.get(key) or scene.world.ranged.get(key)
         if extent is not None and extent.written:
             yield from _foreign(scene, key, extent)
-    for pfn, before in scene.touched.pages.items():
-        now = scene.view.pages.page(pfn).whose
-        if now == before.whose or now not in (Whose.HYP, Whose.GUEST):
-            continue
-        for key, extent in scene.world.users(pfn):
-            if extent.written and key not in scene.touched.extents and scene.who.use_of(pfn) != _own_use(scene, key):
-                owner = Whose.NAMES[now]
-                yield Broken(H1, f"Memory that hardware may write as {_NOUN[key[0]]} was given to the {owner}.",
-                             *_whole(pfn), key[0])  # fmt: skip
+    given = {
+        pfn: now.whose
+        for pfn, before, now in scene.changed
+        if now.whose != before.whose and now.whose in (Whose.HYP, Whose.GUEST)
+    }
+    for pfn, key, extent in scene.world.users(tuple(given)):
+        if extent.written and key not in scene.touched.extents and scene.who.use_of(pfn) != _own_use(scene, key):
+            owner = Whose.NAMES[given[pfn]]
+            yield Broken(H1, f"Memory that hardware may write as {_NOUN[key[0]]} was given to the {owner}.",
+                         *_whole(pfn), key[0])  # fmt: skip
 
 
 def _foreign(scene: Scene, key: Key, extent: Extent) -> Iterator[Broken]:
@@ -145,38 +161,46 @@ def h2(scene: Scene) -> Iterator[Broken]:
 
 def h8(scene: Scene) -> Iterator[Broken]:
     """The host's read pointer: not beyond its write pointer, not further than commands were looked at."""
-    before, queue = scene.queue_before, scene.queue
-    if before is None or queue is None or before.addr != queue.addr or not queue.creadr + queue.cwriter:
-        return  # no queue yet, another one, or reset by a write to GITS_CBASER
-    if queue.cwriter >= queue.length:
-        return  # an offset that points nowhere: the pointers cannot be compared
-    if isinstance(scene.op, Drive) and queue.creadr < queue.length:
-        return  # a driver writes GITS_CWRITER many times in one op, so that its last value bounds nothing
-    moved = (queue.creadr - before.creadr) % queue.length
-    if queue.creadr >= queue.length or moved > (queue.cwriter - before.creadr) % queue.length:
-        yield Broken(H8, "The host's GITS_CREADR is past its GITS_CWRITER.", queue.addr, queue.length, PageUse.QUEUE)
-    elif moved > (scene.refused + scene.executed) * COMMAND_SIZE:
-        yield Broken(H8, "The host's GITS_CREADR moved over commands that nobody looked at.",
-                     queue.addr, queue.length, PageUse.QUEUE)  # fmt: skip
+    was = {queue.node: queue for queue in scene.before}
+    looked_at = sum(scene.verdicts()) * COMMAND_SIZE
+    for queue in scene.queues:
+        before = was.get(queue.node)
+        if before is None or before.addr != queue.addr or not queue.creadr + queue.cwriter:
+            continue  # no queue yet, another one, or reset by a write to GITS_CBASER
+        if queue.cwriter >= queue.length:
+            continue  # an offset that points nowhere: the pointers cannot be compared
+        if isinstance(scene.op, Drive) and queue.creadr < queue.length:
+            continue  # a driver writes GITS_CWRITER many times in one op, so that its last value bounds nothing
+        moved = (queue.creadr - before.creadr) % queue.length
+        if queue.creadr >= queue.length or moved > (queue.cwriter - before.creadr) % queue.length:
+            yield Broken(
+                H8, "The host's GITS_CREADR is past its GITS_CWRITER.", queue.addr, queue.length, PageUse.QUEUE
+            )
+        elif moved > looked_at:
+            yield Broken(H8, "The host's GITS_CREADR moved over commands that nobody looked at.",
+                         queue.addr, queue.length, PageUse.QUEUE)  # fmt: skip
 
 
 def h9(scene: Scene) -> Iterator[Broken]:
     """An op in which everything was refused must leave ownership and registers as they were."""
-    if not scene.deprivileged or not scene.refused or scene.executed:
+    refused, executed = scene.verdicts()
+    if not scene.deprivileged or not refused or executed:
         return
-    if scene.waited or scene.records.waiting():
+    if any(queue.waiting for queue in (*scene.before, *scene.queues)):
         return  # such commands hold pages until the op settles them or takes them back
-    for pfn, before in scene.touched.pages.items():
-        if scene.view.pages.page(pfn) != before:
+    for pfn, before, now in scene.changed:
+        if now != before:
             yield Broken(H9, "A refused request left a page in another state.", *_whole(pfn), "page")
             return
 
 
 def h10(scene: Scene) -> Iterator[Broken]:
-    """Polling of hardware has a limit."""
-    waited = scene.records.waited()
-    if waited is not None and waited.rounds > waited.limit:
-        yield Broken(H10, f"The hypervisor polled hardware {waited.rounds} times in one trap.", 0, 0, "its")
+    """Polling of hardware has a limit: one look for each command of the queue, and two more."""
+    for queue in scene.queues:
+        limit = queue.length // COMMAND_SIZE + 2
+        if queue.polls > limit and queue not in scene.before:
+            yield Broken(H10, f"The hypervisor polled hardware {queue.polls} times in one trap, of at most {limit}.",
+                         queue.addr, queue.length, "its")  # fmt: skip
 
 
 # ---------------------------------------------------------------- H3, H4, H7, H15, H16: queue and tables
@@ -186,13 +210,7 @@ def h3(scene: Scene) -> Iterator[Broken]:
     """Pages of the hardware's queue and tables that the host can reach (again)."""
     if not scene.deprivileged:
         return
-    for pfn in scene.touched.pages:
-        page = scene.view.pages.page(pfn)
-        if page.whose <= Whose.SHARED:
-            key = scene.who.live_object(pfn)
-            if key is not None and not _may_stay(scene, key):
-                yield Broken(H3, f"The host got back a page of the hardware's {_NOUN[key[0]]}.",
-                             *_whole(pfn), key[0])  # fmt: skip
+    yield from _returned(scene, [pfn for pfn, _, now in scene.changed if now.whose <= Whose.SHARED])
     for slot in scene.touched.l1:
         page_addr = scene.world.l2.get(slot)
         table = scene.world.tables.get(slot[:2])
@@ -203,6 +221,15 @@ def h3(scene: Scene) -> Iterator[Broken]:
                 yield Broken(H3, f"The hardware's level 1 names a level-2 page of the {table.use} table that the host can write.",
                              *_whole(pfn), Use.L2)  # fmt: skip
                 break
+
+
+def _returned(scene: Scene, frames: Sequence[int]) -> Iterator[Broken]:
+    """Of pages that are the host's, those that belong to a recorded queue or table."""
+    objects = scene.who.live_objects(min(frames), max(frames)) if frames else ()
+    for pfn in frames:
+        key = next((key for key, pages in objects if pfn in pages), None)
+        if key is not None and not _may_stay(scene, key):
+            yield Broken(H3, f"The host got back a page of the hardware's {_NOUN[key[0]]}.", *_whole(pfn), key[0])
 
 
 def _may_stay(scene: Scene, key: tuple[str, int, int]) -> bool:
@@ -276,11 +303,10 @@ def h5(scene: Scene) -> Iterator[Broken]:
     """Pins against records, on the pages whose state changed."""
     if not scene.deprivileged:
         return
-    for pfn in scene.touched.pages:
-        pins = scene.view.pages.page(pfn).pins
+    for pfn, _, now in scene.changed:
         expected = scene.records.pins(pfn)
-        if expected is not None and pins != expected:
-            yield Broken(H5, f"The page has {pins} pins and {expected} records.", *_whole(pfn), "page")
+        if expected is not None and now.pins != expected:
+            yield Broken(H5, f"The page has {now.pins} pins and {expected} records.", *_whole(pfn), "page")
 
 
 def h6(scene: Scene) -> Iterator[Broken]:
@@ -380,7 +406,36 @@ _PAGE_USE: Final = {
     Use.CONFIG: PageUse.CONFIG,
 }
 
-INVARIANTS: Final[tuple[tuple[Rule, Callable[[Scene], Iterator[Broken]]], ...]] = (
-    (H1, h1), (H2, h2), (H3, h3), (H4, h4), (H5, h5), (H6, h6), (H7, h7), (H8, h8), (H9, h9), (H10, h10), (H11, h11),
-    (H12, h12), (H13, h13), (H14, h14), (H15, h15), (H16, h16),
-)  # fmt: skip
+
+class Invariant(NamedTuple):
+    """A rule, the function that finds what breaks it, and the parts of ``Touched`` without which nothing can (``Part``)."""
+
+    rule: Rule
+    broken: Callable[[Scene], Iterator[Broken]]
+    parts: int
+
+
+INVARIANTS: Final = (
+    Invariant(H1, h1, Part.EXTENTS | Part.PAGES),
+    Invariant(H2, h2, Part.SWAPPED),
+    Invariant(H3, h3, Part.PAGES | Part.L1),
+    Invariant(H4, h4, Part.NODES),
+    Invariant(H5, h5, Part.PAGES),
+    Invariant(H6, h6, Part.EXTENTS),
+    Invariant(H7, h7, Part.L1),
+    Invariant(H8, h8, Part.QUEUE),
+    Invariant(H9, h9, Part.PAGES),
+    Invariant(H10, h10, Part.QUEUE),
+    Invariant(H11, h11, Part.REDISTRIBUTORS),
+    Invariant(H12, h12, Part.REDISTRIBUTORS),
+    Invariant(H13, h13, Part.EXTENTS),
+    Invariant(H14, h14, Part.EXTENTS),
+    Invariant(H15, h15, Part.NODES),
+    Invariant(H16, h16, Part.WALKS),
+)
+
+
+@cache
+def concerned(parts: int) -> tuple[Callable[[Scene], Iterator[Broken]], ...]:
+    """The invariants that an op can break which touched these parts, in their order."""
+    return tuple(row.broken for row in INVARIANTS if row.parts & parts)

@@ -24,22 +24,19 @@ from itsbox.ops import (
     Drive,
     Fill,
     Hvc,
-    HvcReturn,
     Load,
     MmioRead,
     MmioWrite,
     Msi,
     Op,
     Outcome,
-    Refused,
     Store,
-    Verdict,
 )
 from itsbox.oracle.dma import Dma, Finding
-from itsbox.oracle.invariants import INVARIANTS, Broken, Scene
+from itsbox.oracle.invariants import Broken, Scene, concerned
 from itsbox.oracle.pages import Whose
 from itsbox.oracle.provenance import Provenance, queue_of, table_of
-from itsbox.oracle.touched import Touched
+from itsbox.oracle.touched import Part, Touched
 from itsbox.oracle.violations import Kind, Place, Rule, Violation, bucket_of, op_brief
 from itsbox.oracle.world import Extent, Use, World
 
@@ -72,7 +69,7 @@ class Oracle:
     """
 
     __slots__ = (
-        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queue", "_queue_before", "_seen", "_step", "_waiting", "dma",
+        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queues", "_scene", "_seen", "_step", "dma",
         "lockstep", "map", "records", "touched", "view", "violations", "who", "world",
     )  # fmt: skip
 
@@ -90,9 +87,8 @@ class Oracle:
         self._seen: set[tuple[str, int]] = set()
         self._op: Op = Drive("reset", {})
         self._step = 0
-        self._queue: HostQueue | None = None
-        self._queue_before: HostQueue | None = None
-        self._waiting = False
+        self._queues: tuple[HostQueue, ...] = ()
+        self._scene = Scene(self.world, view, self.who, records, self.touched, self._op, Done())
         self._phase = view.phase()
         self._nodes: tuple[Node, ...] = view.nodes()
         self._gicrs: tuple[Gicr, ...] = view.gicrs()
@@ -106,7 +102,8 @@ class Oracle:
 
     def page_changing(self, pfn: int) -> None:
         """For ``Ownership.watch``: a page's state or pins are about to change."""
-        self.touched.pages.setdefault(pfn, self.view.pages.page(pfn))
+        if pfn not in self.touched.pages:
+            self.touched.pages[pfn] = self.view.pages.page(pfn)
         self.dma.forget_page(pfn)
         self.dma.acted()
 
@@ -142,48 +139,34 @@ class Oracle:
 
     def _look_around(self, op: Op, outcome: Outcome, registers: bool) -> None:
         """What did an op that can change more than bytes do? ``registers``: whether it can write registers."""
-        moved = False
+        touched, before = self.touched, self._queues
         if registers:
             self._registers()
-            moved = self._queue_moved()
-        touched = self.touched
-        if moved or touched.any():
-            self._judge(op, outcome)
+        parts = touched.parts()
+        if registers and self.dma.deprivileged:
+            self._queues = self.records.queues()
+            if self._queues != before:
+                parts |= Part.QUEUE
+        if parts:
+            self._scene.before = before
+            self._judge(op, outcome, parts)
+        if parts & ~Part.QUEUE:
             touched.clear()
         elif touched.hyp_reads:
             touched.clear_reads()
-        if registers:
-            self._waiting = self.records.waiting()
 
-    def _queue_moved(self) -> bool:
-        """Whether the host's queue pointers are not what they were (H8)."""
-        if not self.dma.deprivileged:
-            return False
-        self._queue_before, self._queue = self._queue, self.records.host_queue(0)
-        return self._queue != self._queue_before
-
-    def _judge(self, op: Op, outcome: Outcome) -> None:
-        """Evaluate the invariants on what the op touched."""
-        self.dma.settle()
-        self.who.settle()
-        refused, executed = _verdicts(outcome)
-        scene = Scene(
-            world=self.world,
-            view=self.view,
-            who=self.who,
-            records=self.records,
-            touched=self.touched,
-            deprivileged=self.dma.deprivileged,
-            op=op,
-            outcome=outcome,
-            refused=refused,
-            executed=executed,
-            half=self._is_half_write(op),
-            waited=self._waiting,
-            queue_before=self._queue_before,
-            queue=self._queue,
-        )
-        for _, invariant in INVARIANTS:
+    def _judge(self, op: Op, outcome: Outcome, parts: int) -> None:
+        """Evaluate the invariants on what the op touched: ``parts`` says what there is of it."""
+        scene, changed = self._scene, []
+        if parts != Part.QUEUE:
+            self.dma.settle()
+            page = self.view.pages.page
+            changed = [(pfn, before, page(pfn)) for pfn, before in self.touched.pages.items()]
+            self.who.settle(changed)
+        scene.op, scene.outcome, scene.changed = op, outcome, changed
+        scene.deprivileged, scene.queues = self.dma.deprivileged, self._queues
+        scene.half = bool(parts & Part.NODES) and self._is_half_write(op)
+        for invariant in concerned(parts):
             for broken in invariant(scene):
                 self._object(broken)
 
@@ -342,11 +325,11 @@ class Oracle:
 
     def state(self) -> tuple[Any, ...]:
         """What a snapshot keeps; not to be changed."""
-        return (self.world.state(), self._phase, self._nodes, self._gicrs, self._queue, self._waiting)
+        return (self.world.state(), self._phase, self._nodes, self._gicrs, self._queues)
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
-        world, self._phase, self._nodes, self._gicrs, self._queue, self._waiting = state
+        world, self._phase, self._nodes, self._gicrs, self._queues = state
         self.world.set_state(world)
         self.dma.deprivileged = self._phase == _DEPRIVILEGED
         self.dma.forget_all()
@@ -354,17 +337,6 @@ class Oracle:
         self.violations = []
         if self.lockstep is not None:
             self.lockstep.resume()
-
-
-def _verdicts(outcome: Outcome) -> tuple[int, int]:
-    """(refused, executed) commands of an op; a refused access without commands counts as one refusal."""
-    if isinstance(outcome, HvcReturn):
-        return int(outcome.reason is not None), 0
-    if not isinstance(outcome, Done | Refused):
-        return 0, 0
-    refused = sum(1 for record in outcome.commands if record[3] == Verdict.REFUSED)
-    executed = len(outcome.commands) - refused
-    return refused or int(isinstance(outcome, Refused)), executed
 
 
 _ENTRIES: Final = {"device": (Use.ITT,), "vpe": (Use.VPT, Use.VCONF)}

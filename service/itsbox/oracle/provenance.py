@@ -7,6 +7,7 @@ since from then on it is fresh no more.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_registers import (
@@ -26,8 +27,9 @@ from itsbox.oracle.pages import PageUse, Whose
 from itsbox.oracle.world import Extent, RecordedTable, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from itsbox.oracle.pages import PageState
     from itsbox.oracle.touched import Touched
     from itsbox.oracle.view import View
     from itsbox.oracle.world import Key, World
@@ -44,6 +46,7 @@ _EXTENT_USE: Final = {Use.ITT: PageUse.ITT, Use.VPT: PageUse.VPT, Use.VCONF: Pag
 _RANGED_USE: Final = {Use.PENDING: PageUse.PENDING, Use.CONFIG: PageUse.CONFIG}
 
 
+@lru_cache(maxsize=256)  # asked for every register each time that pages arrive
 def table_of(value: int) -> RecordedTable | None:
     """The table that a value of GITS_BASER<n> describes, or None if there is none."""
     register = GITS_BASER.decode(value)
@@ -61,6 +64,7 @@ def table_of(value: int) -> RecordedTable | None:
     )
 
 
+@lru_cache(maxsize=64)
 def queue_of(value: int) -> Extent | None:
     """The queue that a value of GITS_CBASER describes, or None if it is not Valid."""
     register = GITS_CBASER.decode(value)
@@ -92,14 +96,16 @@ class Provenance:
             use = self.world.own.get(pfn)
         return use
 
-    def settle(self) -> None:
-        """The step ends: explain what can be explained, and forget pages that the hypervisor gave back."""
-        own, page = self.world.own, self.view.pages.page
+    def settle(self, changed: Sequence[tuple[int, PageState, PageState]]) -> None:
+        """The step ends: explain what can be explained, and forget pages that the hypervisor gave back.
+
+        ``changed``: frame, state before the step, state now.
+        """
         arrived = bool(self.touched.l1)
-        for pfn, before in self.touched.pages.items():
-            if page(pfn).whose == Whose.HYP:
+        for pfn, before, now in changed:
+            if now.whose == Whose.HYP:
                 arrived |= before.whose != Whose.HYP
-            elif pfn in own:
+            elif pfn in self.world.own:
                 self.world.give(pfn, None)
         if arrived:
             self.explain()
@@ -172,15 +178,13 @@ class Provenance:
         self.world.set_l2(slot, page)
         self._give(pages_of(page, table.page_bytes), table.use)
 
-    def live_object(self, pfn: int) -> Key | None:
-        """The recorded structure that a page belongs to, whoever owns the page now."""
+    def live_objects(self, first: int, last: int) -> list[tuple[Key, range]]:
+        """The recorded structures, with their pages, that touch the frames [first, last], whoever owns them now."""
+        found: list[tuple[Key, range]] = []
         for number, queue in self.world.queues.items():
-            if queue.covers(pfn):
-                return (Use.QUEUE, number, 0)
+            found.append(((Use.QUEUE, number, 0), queue.pages))
         for (number, n), table in self.world.tables.items():
-            if pfn in pages_of(table.addr, table.length):
-                return (Use.TABLE, number, n)
+            found.append(((Use.TABLE, number, n), pages_of(table.addr, table.length)))
         for (number, n, index), page in self.world.l2.items():
-            if pfn in pages_of(page, self.world.tables[number, n].page_bytes):
-                return (Use.L2, number, index)
-        return None
+            found.append(((Use.L2, number, index), pages_of(page, self.world.tables[number, n].page_bytes)))
+        return [(key, pages) for key, pages in found if pages[0] <= last and first <= pages[-1]]

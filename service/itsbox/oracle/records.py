@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-__all__ = ["HostQueue", "NoRecords", "Records", "Waited"]
+__all__ = ["HostQueue", "NoRecords", "Records"]
 
 
 class HostQueue(NamedTuple):
-    """The queue that the host writes: address, bytes, and the two offsets as the host reads them, in bytes."""
+    """The queue that the host writes for an ITS, and what became of it in hardware.
 
+    node: which ITS; addr, length: where it is, in bytes; creadr, cwriter: the two offsets as the host reads them; waiting:
+    accepted commands wait in the hardware queue, their pages held although nothing was carried out; polls: looks at hardware
+    in the last trap.
+    """
+
+    node: int
     addr: int
     length: int
     creadr: int
     cwriter: int
-
-
-class Waited(NamedTuple):
-    """Polls of hardware in the last trap, and how many there may be."""
-
-    rounds: int
-    limit: int
+    waiting: bool = False
+    polls: int = 0
 
 
 class Records(Protocol):
@@ -39,14 +40,8 @@ class Records(Protocol):
     def vpe(self, node: int, vpe_id: int) -> bool | None:
         """Whether a vPE is recorded."""
 
-    def host_queue(self, node: int) -> HostQueue | None:
-        """The host's queue of an ITS."""
-
-    def waited(self) -> Waited | None:
-        """How long the last trap waited for hardware."""
-
-    def waiting(self) -> bool:
-        """Whether accepted commands wait in a hardware queue: their pages are held although nothing was carried out."""
+    def queues(self) -> tuple[HostQueue, ...]:
+        """The host's queue of every ITS that the hypervisor stands before."""
 
 
 class NoRecords:
@@ -64,14 +59,6 @@ class NoRecords:
         """Unknown."""
         return None
 
-    def host_queue(self, node: int) -> HostQueue | None:
+    def queues(self) -> tuple[HostQueue, ...]:
         """None."""
-        return None
-
-    def waited(self) -> Waited | None:
-        """Unknown."""
-        return None
-
-    def waiting(self) -> bool:
-        """No."""
-        return False
+        return ()

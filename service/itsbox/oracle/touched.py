@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from itsbox.oracle.pages import PageState
     from itsbox.oracle.view import Command
     from itsbox.oracle.world import Key
 
-__all__ = ["Touched"]
+__all__ = ["Part", "Touched"]
+
+
+class Part:
+    """Parts of ``Touched``, one bit each: what an invariant looks at, and what an op left behind."""
+
+    PAGES: Final = 1
+    EXTENTS: Final = 2
+    L1: Final = 4
+    NODES: Final = 8
+    REDISTRIBUTORS: Final = 16
+    SWAPPED: Final = 32
+    WALKS: Final = 64
+    QUEUE: Final = 128  # what is known of the host's queues: kept by the oracle itself
 
 
 @dataclass(slots=True)
@@ -40,18 +53,22 @@ class Touched:
     nodes: dict[int, None] = field(default_factory=dict)
     host_walks: list[int] = field(default_factory=list)
 
-    def any(self) -> bool:
-        """Whether there is anything to judge."""
-        return bool(
-            self.pages
-            or self.entries
-            or self.extents
-            or self.l1
-            or self.nodes
-            or self.redistributors
-            or self.swapped
-            or self.host_walks
-        )
+    def parts(self) -> int:
+        """What there is to judge: bits of ``Part``. Entries that nobody has looked at yet are extents to be."""
+        parts = Part.PAGES if self.pages else 0
+        if self.extents or self.entries:
+            parts |= Part.EXTENTS
+        if self.l1:
+            parts |= Part.L1
+        if self.nodes:
+            parts |= Part.NODES
+        if self.redistributors:
+            parts |= Part.REDISTRIBUTORS
+        if self.swapped:
+            parts |= Part.SWAPPED
+        if self.host_walks:
+            parts |= Part.WALKS
+        return parts
 
     def clear_reads(self) -> None:
         """Forget what the hypervisor read: the trap is over."""
@@ -62,7 +79,11 @@ class Touched:
     def clear(self) -> None:
         """Forget everything: the next op begins."""
         self.clear_reads()
-        for part in (
-            self.pages, self.entries, self.extents, self.l1, self.swapped, self.redistributors, self.nodes, self.host_walks,
-        ):  # fmt: skip
-            part.clear()
+        self.pages.clear()
+        self.entries.clear()
+        self.extents.clear()
+        self.l1.clear()
+        self.swapped.clear()
+        self.redistributors.clear()
+        self.nodes.clear()
+        self.host_walks.clear()

@@ -11,7 +11,7 @@ private: its carve-out, its state, a page that the host gave away for some other
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -75,7 +75,7 @@ class World:
     own: frame -> the use for which it is the ITS's own; extents: translation and virtual tables that hardware uses, by key;
     on_page: frame -> keys of ``extents``; ranged: the few large extents (queues, tables, pending and configuration tables),
     found by looking at each; queues, tables: what was recorded at takeover, by ITS and by (ITS, n); l2: (ITS, n, level-1
-    slot) -> address of the level-2 page that the hardware's entry names.
+    slot) -> address of the level-2 page that the hardware's entry names; level_1: frames of the recorded level-1 tables.
 
     Invariant: ``on_page`` lists exactly the pages of ``extents``. While ``shared``, the dictionaries also belong to a snapshot
     and are copied before the first change.
@@ -89,6 +89,7 @@ class World:
     queues: dict[int, Extent] = field(default_factory=dict)
     tables: dict[tuple[int, int], RecordedTable] = field(default_factory=dict)
     l2: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    level_1: set[int] = field(default_factory=set)
     shared: bool = False
 
     # ---------------------------------------------------------------- changes
@@ -149,6 +150,12 @@ class World:
         """Note a table that the hypervisor took."""
         self._unshare()
         self.tables[node, n] = table
+        self._note_level_1()
+
+    def _note_level_1(self) -> None:
+        self.level_1 = {
+            pfn for table in self.tables.values() if table.indirect for pfn in pages_of(table.addr, table.length)
+        }
 
     def set_l2(self, slot: tuple[int, int, int], addr: int | None) -> None:
         """Note what a level-1 entry of the hardware's table names."""
@@ -161,13 +168,22 @@ class World:
 
     # ---------------------------------------------------------------- questions
 
-    def users(self, pfn: int) -> Iterator[tuple[Key, Extent]]:
-        """The extents that touch a frame."""
-        for key in self.on_page.get(pfn, ()):
-            yield key, self.extents[key]
-        for key, extent in self.ranged.items():
-            if extent.covers(pfn):
-                yield key, extent
+    def users(self, frames: Sequence[int]) -> Iterator[tuple[int, Key, Extent]]:
+        """(frame, key, extent) of the extents that touch each of some frames."""
+        if not frames:
+            return
+        low, high = min(frames) << PAGE_SHIFT, max(frames) + 1 << PAGE_SHIFT
+        near = [
+            (key, extent)
+            for key, extent in self.ranged.items()
+            if extent.addr < high and low < extent.addr + extent.length
+        ]
+        for pfn in frames:
+            for key in self.on_page.get(pfn, ()):
+                yield pfn, key, self.extents[key]
+            for key, extent in near:
+                if extent.covers(pfn):
+                    yield pfn, key, extent
 
     def table_at(self, addr: int) -> tuple[tuple[int, int], RecordedTable] | None:
         """The recorded two-level table whose level 1 holds an address."""
@@ -185,9 +201,12 @@ class World:
 
     def set_state(self, state: tuple[dict[Any, Any], ...]) -> None:
         """Take back what ``state`` gave."""
+        tables = self.tables
         for name, part in zip(_PARTS, state, strict=True):
             setattr(self, name, part)
         self.shared = True
+        if self.tables is not tables:
+            self._note_level_1()
 
 
 _PARTS: Final = ("own", "extents", "on_page", "ranged", "queues", "tables", "l2")
