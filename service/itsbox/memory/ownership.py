@@ -185,6 +185,16 @@ class Ownership:
         """Why a page cannot be shared or donated by the host, or None if it can."""
         return self._memory_range(pfn, 1) or self._all_are(pfn, 1, _HOST)
 
+    def foreign(self, first: int, last: int) -> int | None:
+        """The first frame of memory in [first, last] that the host does not own, or None."""
+        frames = range(max(first, self.ram.start), min(last + 1, self.ram.stop))
+        if not frames:
+            return None
+        at_reset = all(frames.stop <= region.start or region.stop <= frames.start for region in (self.hyp, self.guest))
+        if at_reset and self._codes.keys().isdisjoint(frames):
+            return None
+        return next((pfn for pfn in frames if self.owner(pfn) != Owner.HOST), None)
+
     def describe(self, pfn: int) -> tuple[str, str, int]:
         """(owner, the owner's state, pins), for people."""
         code = self._code(pfn)

@@ -46,7 +46,6 @@ _MEMORY: Final = {
     )
 }
 """What host, hypervisor and guest each see of a page of memory, to its class: made once, since most pages have no pins."""
-_FEW_PAGES: Final = 64  # a range this short is looked at page by page: cheaper than what differs from reset
 _LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 
 
@@ -71,16 +70,7 @@ class OwnershipPages:
 
     def foreign(self, first: int, last: int) -> int | None:
         """The first frame of [first, last] that is the hypervisor's or a guest's, or None."""
-        own = self._ownership
-        if last - first < _FEW_PAGES:
-            for pfn in range(first, last + 1):
-                if pfn in own.ram and own.owner(pfn) != Owner.HOST:
-                    return pfn
-            return None
-        for run in own.runs(first, last + 1):
-            if run.memory and run.owner != "host":
-                return run.pfn
-        return None
+        return self._ownership.foreign(first, last)
 
 
 class MachineView:
@@ -90,7 +80,7 @@ class MachineView:
     """
 
     __slots__ = (
-        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_phase", "_stamp", "id_bits", "ite_bytes", "pages",
+        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_stamp", "id_bits", "ite_bytes", "pages", "phase",
         "pta", "vmapp_v41",
     )  # fmt: skip
 
@@ -109,7 +99,7 @@ class MachineView:
         self._its = its
         self._gicrs = redistributors
         self._interconnect = interconnect
-        self._phase = phase
+        self.phase = phase
         self._guards = guards
         its_frames = tuple(pages_of(node.base, 0x3_0000) for node in its)
         gicr_frames = pages_of(where.gicr, where.gicr_stride * len(redistributors))
@@ -120,10 +110,6 @@ class MachineView:
         self.id_bits = its[0].profile.gicr_idbits
         self._stamp: list[object] = []
         self.registers_moved()
-
-    def phase(self) -> str:
-        """trusted, deprivileging or deprivileged."""
-        return self._phase()
 
     def executing(self) -> tuple[int, Command | None]:
         """(ITS, command) that is being carried out."""

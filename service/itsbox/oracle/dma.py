@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from itsbox.arch.its_commands import MAPD, VMAPP, VMAPP_V41
 from itsbox.arch.its_tables import L1_ENTRY_SIZE, itt_bytes
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
-from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
+from itsbox.arch.values import PAGE_SHIFT
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive, Msi, Op
 from itsbox.oracle.dma_table import TABLE, Row
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Dma", "Finding", "Report"]
 
-_IN_PAGE: Final = PAGE_SIZE - 1
 _NEVER_KNOWN: Final = frozenset({Why.DTE, Why.VTE})  # writes of these are noted each time
 
 
@@ -218,19 +217,22 @@ class Dma:
 
     def hyp(self, is_write: bool, addr: int, length: int) -> None:
         """An access of the hypervisor: it must not act on memory that is neither its own nor shared with it."""
-        pfn = addr >> PAGE_SHIFT
+        frames = range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1)
         known = self.hyp_writes if is_write else self.hyp_reads
-        across = (addr & _IN_PAGE) + length > PAGE_SIZE
-        if pfn not in known or across:
+        if not known.issuperset(frames):
             self._look_hyp(is_write, addr, length, known)
         if is_write:
-            if pfn in self.world.level_1 or across:
+            if not self.world.level_1.isdisjoint(frames):
                 self._note_l1(addr, length)
-        elif pfn in self.shared and type(self.op) is not Drive:  # the driver's stores lie between traps, not inside one
+        elif (
+            frames[0] in self.shared and type(self.op) is not Drive
+        ):  # the driver's stores lie between traps, not inside one
             self._note_read(addr, length)
 
     def _look_hyp(self, is_write: bool, addr: int, length: int, known: set[int]) -> None:
         for pfn in range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1):
+            if pfn in known:
+                continue
             whose = self.view.pages.page(pfn).whose
             if whose == Whose.GUEST or (is_write and whose == Whose.HOST and self.deprivileged):
                 low = max(addr, pfn << PAGE_SHIFT)

@@ -84,7 +84,7 @@ class Scene:
             return int(outcome.reason is not None), 0
         if not isinstance(outcome, (Done, Refused)):
             return 0, 0
-        refused = sum(1 for record in outcome.commands if record[3] == Verdict.REFUSED)
+        refused = [record[3] for record in outcome.commands].count(Verdict.REFUSED)
         executed = len(outcome.commands) - refused
         return refused or int(isinstance(outcome, Refused)), executed
 

@@ -126,9 +126,8 @@ class Oracle:
         """
         if self.lockstep is not None:
             self.lockstep.compare(op, outcome)
-        kind = type(op)
-        if kind not in _PASSIVE:
-            self._look_around(op, outcome, kind is not Msi)
+        if type(op) not in _PASSIVE:
+            self._look_around(op, outcome)
         elif self.touched.hyp_reads:
             self.touched.clear_reads()
         if not self.violations:
@@ -137,9 +136,9 @@ class Oracle:
         self._seen.clear()
         return found
 
-    def _look_around(self, op: Op, outcome: Outcome, registers: bool) -> None:
-        """What did an op that can change more than bytes do? ``registers``: whether it can write registers."""
-        touched, before = self.touched, self._queues
+    def _look_around(self, op: Op, outcome: Outcome) -> None:
+        """What did an op that can change more than bytes do? A device's write changes no register."""
+        touched, before, registers = self.touched, self._queues, type(op) is not Msi
         if registers:
             self._registers()
         parts = touched.parts()

@@ -108,13 +108,15 @@ class World:
         old = self.extents.pop(key, None)
         if old is not None:
             for pfn in old.pages:
-                left = tuple(k for k in self.on_page[pfn] if k != key)
-                if left:
-                    self.on_page[pfn] = left
-                else:
+                if len(self.on_page[pfn]) == 1:
                     del self.on_page[pfn]
+                else:
+                    self.on_page[pfn] = tuple(k for k in self.on_page[pfn] if k != key)
         if extent is not None:
             self.extents[key] = extent
+            if self.on_page.keys().isdisjoint(extent.pages):  # as good as always
+                self.on_page.update(dict.fromkeys(extent.pages, (key,)))
+                return
             for pfn in extent.pages:
                 self.on_page[pfn] = (*self.on_page.get(pfn, ()), key)
 
