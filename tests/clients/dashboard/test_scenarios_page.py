@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -40,6 +41,44 @@ def test_one_attack_under_two_presets(live: LiveService, open_page: OpenPage, sc
 
     page.get_by_role("link", name="Open the session of this run").first.click()
     expect(page.get_by_text("● live")).to_be_visible()
+
+
+@pytest.mark.parametrize("scenario,scheme,width", [("A1", "light", 1280), ("A3", "dark", 400)])
+def test_an_attack_is_followed_from_its_op_to_the_page_that_it_corrupts(
+    live: LiveService, open_page: OpenPage, scenario: str, scheme: str, width: int
+) -> None:
+    """The session that a run leaves: the op behind a violation as curl, the page that it names, and the machine then."""
+    run = live.call("POST", f"/v1/scenarios/{scenario}/run", {"hardening": "off"})
+    sid = run["session"]
+    found = live.call("GET", f"/v1/sessions/{sid}/events?types=violation")["events"]
+    event = next(each for each in found if each["data"]["oracle"] == "DMA")
+    evidence = event["data"]["evidence"]
+    addr = evidence["addresses"][0]["addr"]
+    permissions = ["clipboard-read", "clipboard-write"]
+    page = open_page(f"{live.url}/#/s/{sid}/events", scheme=scheme, width=width, permissions=permissions)
+
+    page.get_by_role("grid").get_by_text(event["data"]["sentence"]).first.click()
+    expect(page.get_by_role("complementary")).to_contain_text(evidence["claim"])
+    page.get_by_role("button", name="Copy as curl").click()
+    curl = page.evaluate("navigator.clipboard.readText()")
+    assert f"/v1/sessions/{sid}/ops" in curl
+    assert json.dumps({"ops": [evidence["op"]]}, separators=(",", ":")) in curl
+
+    page.get_by_role("link", name=re.compile("^Violations")).click()
+    expect(page.get_by_role("heading", name=event["data"]["sentence"])).to_be_visible()
+    page.get_by_role("link", name=f"Show the page of {addr}", exact=True).first.click()
+
+    expect(page).to_have_url(re.compile(rf"/memory\?at={event['seq']}&addr={addr}$"))
+    expect(page.get_by_text("Shown as it was")).to_be_visible()
+    tips = page.locator(".pagetip")
+    told = f"event {event['seq']}, DMA: {event['data']['sentence']}"
+    for tip in (tips.nth(0), tips.nth(1)):
+        expect(tip).to_contain_text(told)
+        expect(tip).to_contain_text(": hyp, ")
+    check(page, f"corrupted-{scenario}", scheme, width)
+
+    page.keyboard.press("[")
+    expect(tips.nth(1)).not_to_contain_text(told)
 
 
 def test_the_matrix_is_a_heat_map_with_letters(live: LiveService, open_page: OpenPage) -> None:

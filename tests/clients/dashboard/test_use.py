@@ -157,6 +157,21 @@ def test_every_view_shows_the_past_and_fork_here_starts_from_it(live: LiveServic
     expect(page.get_by_text("Shown as it was")).to_be_visible()
 
 
+def test_a_moment_within_one_op_says_what_it_is_exact_to(live: LiveService, open_page: OpenPage) -> None:
+    """Among the many events of a driver's call, the page says that the machine is shown after the call, and leads there."""
+    sid = walked(live)
+    events = live.call("GET", f"/v1/sessions/{sid}/events?limit=1000")["events"]
+    call = [event["seq"] for event in events if event["step"] == 3]
+    assert len(call) > 2
+    page = open_page(f"{live.url}/#/s/{sid}/queues?at={call[1]}")
+
+    expect(page.get_by_text(f"That op made events {call[0]} to {call[-1]}")).to_be_visible()
+    page.get_by_role("button", name=f"at event {call[-1]}", exact=True).click()
+    expect(page.get_by_test_id("moment")).to_have_text(f"{call[-1]} / {events[-1]['seq']}")
+    expect(page.get_by_text("Shown as it was")).to_be_visible()
+    expect(page.get_by_text("That op made events")).to_have_count(0)
+
+
 def test_the_replayed_past_is_the_machine_itself(live: LiveService, open_page: OpenPage) -> None:
     """The replica at the newest event but one has the state hash that the machine has there: same ops, same machine."""
     sid = walked(live)

@@ -21,7 +21,7 @@ export function asCurl({ method, url, body }: Call, keyed: boolean): string {
   return words.join(" ");
 }
 
-/** The host access behind an event as the op that would do it again; null if no single op made it. */
+/** The host access behind an event as the op that would do it again; null if the event does not tell. */
 export function opOf(event: SessionEvent): { route: string; body: Record<string, unknown> } | null {
   const { data } = event;
   if (event.type === "trap.mmio") {
@@ -36,6 +36,8 @@ export function opOf(event: SessionEvent): { route: string; body: Record<string,
       ? { route: "memory/store", body: { addr: data.addr, hex: "00" } }
       : { route: "memory/load", body: { addr: data.addr, length: 8 } };
   }
+  const { evidence } = data as { evidence?: { op?: { op?: unknown } | null } | null };
+  if (event.type === "violation" && typeof evidence?.op?.op === "string") return { route: "ops", body: { ops: [evidence.op] } };
   return null;
 }
 

@@ -142,14 +142,29 @@ export class Replica {
       const { profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle } = info;
       made = await client.create({ profile, cpus, ram_mib, hardening, start, error_policy, quirks, oracle, metadata, idle_timeout_s: IDLE_S });
     }
-    const created = (await this.eventsOf("session.created"))[0];
-    if (restored === null && created && created.step !== made.step) {
+    if (restored === null && !(await this.beginsAt(made.step))) {
       await client.kill(made.id);
       throw new Unavailable(FORKED);
     }
     this.session = made.id;
     this.step = this.startStep = made.step;
     await this.mark();
+  }
+
+  /**
+   * Whether the journal starts from a machine at `step`. A session begins there, or as a fork of another one; a scenario's
+   * machine is older than its session, and its journal says where it began: its ops are all the steps since.
+   */
+  private async beginsAt(step: number): Promise<boolean> {
+    const created = (await this.eventsOf("session.created"))[0];
+    if (!created || created.step === step) return true;
+    for (let tries = 0; tries < 5; tries += 1) {
+      const before = await client.journal(this.original, 0, 1);
+      const now = await client.session(this.original);
+      const after = await client.journal(this.original, 0, 1);
+      if (before.head === after.head) return now.step - after.head === step;
+    }
+    return false; // it is being driven all the while, as a scenario's machine is not
   }
 
   private async forkAt(snapshot: string, ours: boolean): Promise<Session> {

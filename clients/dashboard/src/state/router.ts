@@ -17,7 +17,8 @@ export type Place =
   | { page: "sessions" }
   | { page: "scenarios" }
   | { page: "story" }
-  | { page: "session"; id: string; view: View; at: number | null };
+  /** `addr` is a page that the memory view is to show, as hex digits after 0x */
+  | { page: "session"; id: string; view: View; at: number | null; addr?: string };
 
 /** Where a hash leads; anything unknown leads to the list of sessions. */
 export function parsePlace(hash: string): Place {
@@ -27,14 +28,16 @@ export function parsePlace(hash: string): Place {
   if (parts[0] === "story") return { page: "story" };
   if (parts[0] === "s" && parts[1]) {
     const view = VIEWS.find(([name]) => name === parts[2])?.[0] ?? "events";
-    const at = Number(new URLSearchParams(query).get("at") ?? NaN);
+    const wishes = new URLSearchParams(query);
+    const at = Number(wishes.get("at") ?? NaN);
+    const addr = /^0x[0-9a-f]{1,16}$/i.exec(wishes.get("addr") ?? "")?.[0];
     let id = parts[1];
     try {
       id = decodeURIComponent(id);
     } catch {
       return { page: "sessions" }; // a broken escape names no session
     }
-    return { page: "session", id, view, at: Number.isSafeInteger(at) && at >= 0 ? at : null };
+    return { page: "session", id, view, at: Number.isSafeInteger(at) && at >= 0 ? at : null, ...(addr && { addr }) };
   }
   return { page: "sessions" };
 }
@@ -42,8 +45,8 @@ export function parsePlace(hash: string): Place {
 export function hashOf(place: Place): string {
   if (place.page === "sessions") return "#/";
   if (place.page !== "session") return `#/${place.page}`;
-  const at = place.at === null ? "" : `?at=${place.at}`;
-  return `#/s/${encodeURIComponent(place.id)}/${place.view}${at}`;
+  const wishes = [place.at === null ? "" : `at=${place.at}`, place.addr === undefined ? "" : `addr=${place.addr}`].filter(Boolean).join("&");
+  return `#/s/${encodeURIComponent(place.id)}/${place.view}${wishes && `?${wishes}`}`;
 }
 
 /**

@@ -92,6 +92,19 @@ export class SessionModel {
     return found?.seq === seq ? found : undefined;
   }
 
+  /** The events that the op of event `seq` made, as far as this page has them: the machine can be shown only after all of them. */
+  opEvents(seq: number): { first: number; last: number } | null {
+    const step = this.eventAt(seq)?.step;
+    if (step === undefined) return null;
+    const { buffer } = this.feed.history;
+    const of = (seq: number, by: 1 | -1): number => {
+      let position = buffer.seek(seq);
+      while (buffer.at(position + by)?.step === step) position += by;
+      return buffer.at(position)!.seq;
+    };
+    return { first: of(seq, -1), last: of(seq, 1) };
+  }
+
   /** A new session with the machine as it is at the cursor (or now); answers its id. */
   async fork(): Promise<string> {
     const source = this.subject.peek();

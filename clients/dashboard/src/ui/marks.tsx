@@ -47,13 +47,15 @@ export function Chip({ tone = "", children, title }: { tone?: string; children: 
 
 export function Panel(props: {
   title: string;
+  /** what tells it from other panels; its title, unless that may occur twice */
+  name?: string;
   tools?: ComponentChildren;
   children: ComponentChildren;
   flush?: boolean;
   class?: string;
   level?: 1 | 2;
 }) {
-  const id = `p-${props.title.toLowerCase().replace(/[^a-z0-9]+/g, "-")}`;
+  const id = `p-${(props.name ?? props.title).toLowerCase().replace(/[^a-z0-9]+/g, "-")}`;
   const Heading = props.level === 1 ? "h1" : "h2";
   return (
     <section class={`panel ${props.class ?? ""}`} aria-labelledby={id}>
@@ -115,8 +117,9 @@ export function Copy({ text, children }: { text: () => string; children: Compone
 }
 
 /** Why a view has nothing (yet), or has it from another moment. */
-export function LookNote({ look }: { look: { error: Error | null; stale: boolean; data: unknown } }) {
+export function LookNote({ look, past }: { look: { error: Error | null; stale: boolean; data: unknown }; past: { state: string } }) {
   if (look.error) return <Note tone="bad">{look.error.message}</Note>;
+  if (look.data === null && past.state === "unavailable") return <Empty title="Not known of that moment">The newest event, “Live”, shows the machine as it is.</Empty>;
   if (look.stale && look.data === null) return <Empty title="Asking the service…" />;
   return null;
 }

@@ -60,7 +60,14 @@ function fillOf(ctx: CanvasRenderingContext2D, base: string, panel: string, patt
   return made;
 }
 
-export function drawPages(drawing: Drawing, grid: Grid, runs: readonly PageRun[], hover: number | null, touched: ReadonlySet<number>): void {
+/** Cells that stand out: the one pointed at, those that changed lately, those that a violation names. */
+export interface Marked {
+  hover: number | null;
+  touched: ReadonlySet<number>;
+  hit: ReadonlySet<number>;
+}
+
+export function drawPages(drawing: Drawing, grid: Grid, runs: readonly PageRun[], { hover, touched, hit }: Marked): void {
   const { ctx, width, height, color } = drawing;
   const box = layout(width, height, grid.cells);
   const cells = cellsOf(grid, runs);
@@ -75,11 +82,26 @@ export function drawPages(drawing: Drawing, grid: Grid, runs: readonly PageRun[]
       ctx.strokeRect(x + 1, y + 1, box.size - gap - 2, box.size - gap - 2);
     }
   });
+  for (const index of hit) cross(drawing, (index % box.columns) * box.size, Math.floor(index / box.columns) * box.size, box.size - gap);
   if (hover !== null) {
     ctx.strokeStyle = color("ink");
     ctx.lineWidth = 2;
     ctx.strokeRect((hover % box.columns) * box.size, Math.floor(hover / box.columns) * box.size, box.size - gap, box.size - gap);
   }
+}
+
+/** Thick on a ground of its own: seen on every owner's pattern. */
+function cross({ ctx, color }: Drawing, x: number, y: number, size: number): void {
+  ctx.fillStyle = color("panel");
+  ctx.fillRect(x, y, size, size);
+  ctx.strokeStyle = color("bad");
+  ctx.lineWidth = Math.max(2, size / 5);
+  ctx.beginPath();
+  ctx.moveTo(x + 2, y + 2);
+  ctx.lineTo(x + size - 2, y + size - 2);
+  ctx.moveTo(x + size - 2, y + 2);
+  ctx.lineTo(x + 2, y + size - 2);
+  ctx.stroke();
 }
 
 function paint({ ctx, color }: Drawing, cell: Cell | null, x: number, y: number, size: number): void {

@@ -1,17 +1,22 @@
 import type { SessionEvent } from "itsbox-client";
 import { asJson, eventAsCurl } from "../logic/copies";
 import { decode } from "../logic/decode";
-import { shown } from "../logic/shapes";
+import { pageOf } from "../logic/hits";
+import { shown, violationOf } from "../logic/shapes";
 import { apiKey, baseUrl } from "../state/api";
 import { arch } from "../state/arch";
 import { go } from "../state/router";
 import type { SessionModel } from "../state/session";
 import { Copy } from "../ui/marks";
+import { EvidenceList, pageLink } from "./violations";
 
 /** One event in full: every datum, a command's decoded fields, and how to do or fetch it again. */
 export function EventDetail({ event, model, onClose }: { event: SessionEvent; model: SessionModel; onClose: () => void }) {
   const words = Array.isArray(event.data.words) ? event.data.words.map(String) : null;
   const decoded = words ? decode(words, arch.value.commands, typeof event.data.name === "string" ? event.data.name : null) : null;
+  const violation = event.type === "violation" ? violationOf(event.data) : null;
+  const facts = violation ? { oracle: violation.oracle, sentence: violation.sentence, bucket: violation.bucket } : event.data;
+  const page = pageOf(event);
   return (
     <aside class="panel" aria-label={`Event ${event.seq}`}>
       <header>
@@ -26,10 +31,11 @@ export function EventDetail({ event, model, onClose }: { event: SessionEvent; mo
         <dl class="kv">
           <dt>step</dt>
           <dd>{event.step}</dd>
-          {Object.entries(event.data).map(([name, value]) => (
+          {Object.entries(facts).map(([name, value]) => (
             <Datum key={name} name={name} value={value} />
           ))}
         </dl>
+        {violation && <EvidenceList evidence={violation.evidence} pageLink={pageLink(model.id, event.seq)} />}
         {decoded && decoded.fields.length > 0 && (
           <>
             <h3>{decoded.name} decoded</h3>
@@ -46,6 +52,11 @@ export function EventDetail({ event, model, onClose }: { event: SessionEvent; mo
           <button type="button" onClick={() => go({ page: "session", id: model.id, view: "queues", at: event.seq })}>
             Show this moment
           </button>
+          {page !== null && (
+            <button type="button" onClick={() => go({ page: "session", id: model.id, view: "memory", at: event.seq, addr: page })}>
+              Show the page
+            </button>
+          )}
         </div>
       </div>
     </aside>

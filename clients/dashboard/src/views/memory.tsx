@@ -1,10 +1,11 @@
-import { useCallback, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { parseHex, toHex } from "itsbox-client";
 import { historyOf } from "../logic/fold";
+import { hitCells, hitsAt, hitsIn, type Hit } from "../logic/hits";
 import { cellAddr, cellOf, gridOver, PAGE, runAt, totals, type Grid, type PageRun } from "../logic/pagemap";
 import { pagesOf } from "../logic/shapes";
 import { useLook } from "../state/look";
-import { go } from "../state/router";
+import { go, place } from "../state/router";
 import type { SessionModel } from "../state/session";
 import { Canvas, type Drawing } from "../ui/canvas";
 import { Empty, LookNote, Note, Owner, OWNERS, Panel, Scroll, Swatch } from "../ui/marks";
@@ -21,11 +22,16 @@ export function MemoryView({ model }: { model: SessionModel }) {
   const bytes = parseHex(map?.ram_bytes) ?? 0n;
   const look = useLook(model, `pages ${base} ${bytes}`, (c, id, signal) => c.pages(id, toHex(base), toHex(bytes || 0x1000n), signal)).value;
   const runs = useMemo(() => pagesOf(look.data), [look.data]);
-  const [focus, setFocus] = useState<bigint | null>(null);
+  const here = place.value;
+  const named = here.page === "session" ? (parseHex(here.addr) ?? null) : null;
+  const [focus, setFocus] = useState<bigint | null>(named);
+  useEffect(() => setFocus(named), [named]);
+  const fold = model.fold();
+  const hits = useMemo(() => hitsIn(fold.violations.values()), [fold, fold.events]);
   const overview = gridOver(base, Number(bytes / PAGE), 64, CELLS);
   const guest = parseHex(map?.guest);
-  // The detail starts where ownership changed last when the view was opened, else where there is something to protect.
-  const latest = model.fold().transitions.at(-1)?.addr;
+  // The detail starts at the newest violation, else where ownership changed last when the view was opened, else where there is something to protect.
+  const latest = hits[0]?.addr ?? fold.transitions.at(-1)?.addr;
   const opened = useRef<bigint | null>(null);
   opened.current ??= latest ?? null;
   const centre = focus ?? opened.current ?? (guest === null ? base : guest + 0x8_0000n);
@@ -33,7 +39,7 @@ export function MemoryView({ model }: { model: SessionModel }) {
   const detail: Grid = { base: start, pagesPerCell: 1, columns: 32, rows: 32, cells: Math.min(CELLS, Number(bytes / PAGE) || 1) };
   return (
     <>
-      <LookNote look={look} />
+      <LookNote look={look} past={model.past.value} />
       {look.data !== null && look.stale && <Note tone="past">These pages are those of another moment; the ones asked for are on their way.</Note>}
       <ul class="legend" aria-label="Owners">
         {["host", "hyp", "guest", "shared", "its", "none"].map((key) => (
@@ -43,6 +49,11 @@ export function MemoryView({ model }: { model: SessionModel }) {
         ))}
         <li>◥ pinned</li>
         <li>framed: changed lately</li>
+        {hits.length > 0 && (
+          <li>
+            <b class="hit">✕</b> named by a violation
+          </li>
+        )}
       </ul>
       <div class="cols wide">
         <MapPanel
@@ -50,6 +61,8 @@ export function MemoryView({ model }: { model: SessionModel }) {
           about={`each cell is ${overview.pagesPerCell === 1 ? "one page" : `${overview.pagesPerCell} pages`}; pick one to see its pages`}
           grid={overview}
           runs={runs}
+          hits={hits}
+          named={named}
           model={model}
           onPick={setFocus}
         />
@@ -58,6 +71,8 @@ export function MemoryView({ model }: { model: SessionModel }) {
           about={`${toHex(start)} to ${toHex(start + BigInt(detail.cells) * PAGE)}; pick a page to see its events`}
           grid={detail}
           runs={runs}
+          hits={hits}
+          named={named}
           model={model}
           onPick={(addr) => go({ page: "session", id: model.id, view: "events", at: lastChange(model, addr) })}
         />
@@ -86,12 +101,18 @@ interface MapProps {
   about: string;
   grid: Grid;
   runs: PageRun[];
+  /** what violations name */
+  hits: readonly Hit[];
+  /** the page that the address asks for: pointed at until somebody points elsewhere */
+  named: bigint | null;
   model: SessionModel;
   onPick: (addr: bigint) => void;
 }
 
-function MapPanel({ title, about, grid, runs, model, onPick }: MapProps) {
-  const [hover, setHover] = useState<number | null>(null);
+function MapPanel({ title, about, grid, runs, hits, named, model, onPick }: MapProps) {
+  const [pointed, setHover] = useState<number | null>(null);
+  const asked = named !== null && named >= grid.base && cellOf(grid, named) < grid.cells ? cellOf(grid, named) : null;
+  const hover = pointed ?? asked;
   const frame = useRef<HTMLDivElement>(null);
   const fold = model.fold();
   const touched = useMemo(() => {
@@ -104,9 +125,10 @@ function MapPanel({ title, about, grid, runs, model, onPick }: MapProps) {
     }
     return cells;
   }, [fold.transitions.length, fold.seq, grid.base, grid.cells]);
+  const hit = useMemo(() => hitCells(hits, grid), [hits, grid.base, grid.cells, grid.pagesPerCell]);
   const draw = useCallback(
-    (drawing: Drawing) => drawPages(drawing, grid, runs, hover, touched),
-    [grid.base, grid.cells, grid.pagesPerCell, runs, hover, touched],
+    (drawing: Drawing) => drawPages(drawing, grid, runs, { hover, touched, hit }),
+    [grid.base, grid.cells, grid.pagesPerCell, runs, hover, touched, hit],
   );
   const box = () => {
     const element = frame.current?.querySelector<HTMLElement>(".canvas");
@@ -135,13 +157,16 @@ function MapPanel({ title, about, grid, runs, model, onPick }: MapProps) {
           }}
         />
       </div>
-      <PageTip model={model} runs={runs} addr={hover === null ? null : cellAddr(grid, hover)} pages={grid.pagesPerCell} />
+      <PageTip model={model} runs={runs} hits={hits} addr={hover === null ? null : cellAddr(grid, hover)} pages={grid.pagesPerCell} />
     </Panel>
   );
 }
 
+/** Violations that the text beside a map lists for one cell: the newest. */
+const HITS_SHOWN = 4;
+
 /** What the page under the pointer is, and how it came to be so. */
-function PageTip({ model, runs, addr, pages }: { model: SessionModel; runs: PageRun[]; addr: bigint | null; pages: number }) {
+function PageTip({ model, runs, hits, addr, pages }: { model: SessionModel; runs: PageRun[]; hits: readonly Hit[]; addr: bigint | null; pages: number }) {
   if (addr === null) {
     return (
       <div class="tip pagetip" aria-live="polite">
@@ -157,6 +182,13 @@ function PageTip({ model, runs, addr, pages }: { model: SessionModel; runs: Page
         {toHex(addr)}
         {pages > 1 ? ` and ${pages - 1} pages after it, the first:` : ":"} {run ? `${run.owner}, ${run.state || "–"}${run.pins ? `, ${run.pins} ${run.pins === 1 ? "pin" : "pins"}` : ""}${run.use ? `, ${run.use}` : ""}` : "not RAM"}
       </div>
+      {hitsAt(hits, addr, pages)
+        .slice(0, HITS_SHOWN)
+        .map((hit, index) => (
+          <div key={`${hit.seq} ${index}`} class="hit">
+            ✕ event {hit.seq}, {hit.oracle}: {hit.sentence}
+          </div>
+        ))}
       {changes.length === 0 ? (
         <div>no change was seen</div>
       ) : (

@@ -18,7 +18,7 @@ export function QueuesView({ model }: { model: SessionModel }) {
   const folded = model.past.value.state === "unavailable" || model.past.value.state === "building";
   return (
     <>
-      <LookNote look={look} />
+      <LookNote look={look} past={model.past.value} />
       {folded && (
         <Note tone="past">
           What became of each slot is told by the events up to {fold.seq}

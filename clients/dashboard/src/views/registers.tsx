@@ -19,7 +19,7 @@ export function RegistersView({ model }: { model: SessionModel }) {
   const frames = [...new Set(visible.map((row) => row.frame))];
   return (
     <>
-      <LookNote look={look} />
+      <LookNote look={look} past={model.past.value} />
       <div class="row">
         <input type="search" class="grow" placeholder="Register, field, value or policy" aria-label="Search registers" value={text} onInput={(e) => setText(e.currentTarget.value)} />
         <label class="check">

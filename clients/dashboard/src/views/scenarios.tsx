@@ -7,7 +7,7 @@ import { hashOf } from "../state/router";
 import { Chip, Empty, Note, Panel } from "../ui/marks";
 import { Choice } from "./new-session";
 import { MatrixPanel } from "./matrix";
-import { EvidenceList } from "./violations";
+import { EvidenceList, pageLink } from "./violations";
 
 type Side = { preset: string; run: ScenarioRun | null; busy: boolean; error: string | null };
 const side = (preset: string): Side => ({ preset, run: null, busy: false, error: null });
@@ -134,7 +134,7 @@ function Outcome({ side: { preset, run, busy, error }, where }: { side: Side; wh
                     <Chip tone="bad">▲ {row.oracle}</Chip> <span class="mono soft">{row.bucket}</span>
                   </div>
                   <p>{row.sentence}</p>
-                  <EvidenceList evidence={row.evidence} />
+                  <EvidenceList evidence={row.evidence} pageLink={run.session ? pageLink(run.session, null) : null} />
                 </section>
               );
             })

@@ -1,4 +1,4 @@
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { StreamState } from "itsbox-client";
 import { until } from "../logic/clock";
 import { clip, shown } from "../logic/shapes";
@@ -128,24 +128,48 @@ function Trouble({ model }: { model: SessionModel }) {
           Rebuilding the machine of that moment{past.total > 0 ? `: ${past.done.toLocaleString("en")} of ${past.total.toLocaleString("en")} steps` : "…"}
         </Note>
       )}
-      {past.state === "ready" && (
-        <Note tone="past">
-          Shown as it was after the op of that event: a second machine was given the same ops up to step {past.step.toLocaleString("en")}.
-        </Note>
-      )}
+      {past.state === "ready" && <AsItWas model={model} step={past.step} />}
       {past.state === "unavailable" && <Note tone="past">Events, refusals and violations are those of that moment. Queues, pages, registers and tables cannot be: {past.why}.</Note>}
     </>
   );
 }
+
+/** What the moment is exact to: an op is one step, whatever the number of its events; a call of the driver has many. */
+function AsItWas({ model, step }: { model: SessionModel; step: number }) {
+  const at = model.cursor.value;
+  const op = at === null ? null : model.opEvents(at);
+  const within = at !== null && op !== null && at < op.last;
+  return (
+    <Note tone="past">
+      Shown as it was after the op of that event: a second machine was given the same ops up to step {step.toLocaleString("en")}.
+      {within && (
+        <>
+          {" "}
+          That op made events {op.first.toLocaleString("en")} to {op.last.toLocaleString("en")}: what is counted and listed stops at event {at.toLocaleString("en")}, but
+          queues, pages, registers and tables are those after the whole op, <MomentLink model={model} at={op.last} />.
+        </>
+      )}
+    </Note>
+  );
+}
+
+const MomentLink = ({ model, at }: { model: SessionModel; at: number }) => (
+  <button type="button" class="link" onClick={() => model.goTo(at)}>
+    at event {at.toLocaleString("en")}
+  </button>
+);
 
 function Rail({ model, view }: { model: SessionModel; view: View }) {
   const fold = model.fold();
   const sum = (groups: Map<string, { count: number }>): number => [...groups.values()].reduce((all, group) => all + group.count, 0);
   const counts: Partial<Record<View, number>> = { events: fold.events, refusals: sum(fold.refusals), violations: sum(fold.violations) };
   const at = model.cursor.value;
+  const list = useRef<HTMLUListElement>(null);
+  // On a narrow page the views stand in a row that scrolls: the open one is in sight.
+  useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [view]);
   return (
     <nav class="rail" aria-label="Views of the session">
-      <ul>
+      <ul ref={list}>
         {VIEWS.map(([name, title]) => (
           <li key={name}>
             <a href={hashOf({ page: "session", id: model.id, view: name, at })} aria-current={name === view ? "page" : undefined}>

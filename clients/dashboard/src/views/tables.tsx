@@ -56,7 +56,7 @@ function OneSide({ model, table, side }: { model: SessionModel; table: TableKind
   const levels = levelsOf(look.data);
   return (
     <>
-      <LookNote look={look} />
+      <LookNote look={look} past={model.past.value} />
       <About answer={look.data} />
       {levels.length === 0 && look.data !== null && <Panel title={`No ${table} table`}><Empty title="There is none in this view">The host has no copy before the switch-over; a profile without GICv4 has no vPE table.</Empty></Panel>}
       {levels.map(({ name, entries }) => (
@@ -122,7 +122,7 @@ function Diff({ model, table }: { model: SessionModel; table: TableKind }) {
   const host = useLook<Answer>(model, `${table} host`, (c, id, signal) => c.table(id, table, "host", signal)).value;
   const hw = useLook<Answer>(model, `${table} hw`, (c, id, signal) => c.table(id, table, "hw", signal)).value;
   const [all, setAll] = useState(false);
-  if (host.data === null || hw.data === null) return <LookNote look={host.error ? host : hw} />;
+  if (host.data === null || hw.data === null) return <LookNote look={host.error ? host : hw} past={model.past.value} />;
   return (
     <>
       <label class="check">

@@ -1,4 +1,5 @@
 import { useMemo } from "preact/hooks";
+import { parseHex } from "itsbox-client";
 import { asJson } from "../logic/copies";
 import { ranked } from "../logic/groups";
 import { shown, violationOf } from "../logic/shapes";
@@ -26,7 +27,8 @@ export function ViolationsView({ model }: { model: SessionModel }) {
         return (
           <Panel
             key={group.key}
-            title={group.key}
+            title={newest.sentence || group.key}
+            name={group.key}
             tools={
               <span class="row">
                 <Chip tone="bad">▲ {newest.oracle}</Chip>
@@ -35,7 +37,9 @@ export function ViolationsView({ model }: { model: SessionModel }) {
             }
           >
             <div class="detail">
-              <p>{newest.sentence}</p>
+              <p class="soft">
+                Bucket <span class="mono">{group.key}</span>: {group.count === 1 ? "seen once" : `seen ${group.count.toLocaleString("en")} times, first at event ${group.firstSeq}`}.
+              </p>
               <Evidence data={group.samples.at(-1)!.data} seq={group.lastSeq} model={model} />
               {group.count > 1 && <Samples events={group.samples.slice(0, -1)} model={model} count={group.count - 1} />}
             </div>
@@ -52,10 +56,11 @@ function Evidence({ data, seq, model }: { data: Record<string, unknown>; seq: nu
     <section class="evidence" aria-label={`Evidence of event ${seq}`}>
       <div class="row">
         <a href={hashOf({ page: "session", id: model.id, view: "events", at: seq })}>event {seq}</a>
+        <a href={hashOf({ page: "session", id: model.id, view: "queues", at: seq })}>queues then</a>
         <span class="grow" />
         <Copy text={() => asJson(data)}>Copy as JSON</Copy>
       </div>
-      <EvidenceList evidence={evidence} />
+      <EvidenceList evidence={evidence} pageLink={pageLink(model.id, seq)} />
     </section>
   );
 }
@@ -63,8 +68,14 @@ function Evidence({ data, seq, model }: { data: Record<string, unknown>; seq: nu
 type Bag = Record<string, unknown>;
 const isBag = (value: unknown): value is Bag => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Evidence of any shape: plain facts as a list, lists of records (addresses and their owners) as tables. */
-export function EvidenceList({ evidence }: { evidence: Bag }) {
+/** Where the memory view of a session shows a page at a moment. */
+export const pageLink =
+  (id: string, at: number | null) =>
+  (addr: string): string =>
+    hashOf({ page: "session", id, view: "memory", at, addr });
+
+/** Evidence of any shape: plain facts as a list, lists of records (addresses and their owners) as tables, with a way to each page. */
+export function EvidenceList({ evidence, pageLink }: { evidence: Bag; pageLink: ((addr: string) => string) | null }) {
   const tables = Object.entries(evidence).filter((entry): entry is [string, Bag[]] => Array.isArray(entry[1]) && entry[1].length > 0 && entry[1].every(isBag));
   const names = new Set(tables.map(([name]) => name));
   return (
@@ -96,7 +107,7 @@ export function EvidenceList({ evidence }: { evidence: Bag }) {
                   <tr key={index}>
                     {columns.map((column) => (
                       <td key={column} class="mono wrap">
-                        {column === "owner" ? <Owner owner={shown(row[column]).toLowerCase()} state={shown(row.state ?? "").toLowerCase()} /> : shown(row[column])}
+                        <Cell column={column} row={row} pageLink={pageLink} />
                       </td>
                     ))}
                   </tr>
@@ -108,4 +119,17 @@ export function EvidenceList({ evidence }: { evidence: Bag }) {
       })}
     </>
   );
+}
+
+function Cell({ column, row, pageLink }: { column: string; row: Bag; pageLink: ((addr: string) => string) | null }) {
+  const text = shown(row[column]);
+  if (column === "owner") return <Owner owner={text.toLowerCase()} state={shown(row.state ?? "").toLowerCase()} />;
+  if (column === "addr" && pageLink && parseHex(row[column]) !== null) {
+    return (
+      <a href={pageLink(text)} aria-label={`Show the page of ${text}`}>
+        {text}
+      </a>
+    );
+  }
+  return <>{text}</>;
 }

@@ -25,6 +25,14 @@ it("copies a trapped access as the op that repeats it, and anything else as the 
   );
 });
 
+it("copies a violation as the op that made it", () => {
+  const op = { op: "msi", device_id: 66, event_id: 1 };
+  expect(eventAsCurl({ seq: 34, step: 13, type: "violation", data: { oracle: "DMA", evidence: { op } } }, "s", "http://h", false)).toBe(
+    `curl -sS -X POST -H 'Content-Type: application/json' -d '{"ops":[{"op":"msi","device_id":66,"event_id":1}]}' http://h/v1/sessions/s/ops`,
+  );
+  expect(eventAsCurl({ seq: 34, step: 13, type: "violation", data: { evidence: null } }, "s", "http://h", false)).toContain("events?after=33");
+});
+
 it("writes 64-bit values as the wire does", () => {
   expect(asJson({ addr: 0x8000_0000_0000_0000n })).toContain('"0x8000000000000000"');
 });

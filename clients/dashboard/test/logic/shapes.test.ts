@@ -109,11 +109,12 @@ describe("text", () => {
 
 describe("addresses", () => {
   it("lead to a view and a moment, and back", () => {
-    for (const hash of ["#/", "#/scenarios", "#/story", "#/s/a%2Fb/memory?at=12", "#/s/x/events"]) expect(hashOf(parsePlace(hash))).toBe(hash);
+    for (const hash of ["#/", "#/scenarios", "#/story", "#/s/a%2Fb/memory?at=12", "#/s/x/events", "#/s/x/memory?addr=0x4ff50000", "#/s/x/memory?at=0&addr=0x4ff50000"]) expect(hashOf(parsePlace(hash))).toBe(hash);
   });
 
   it("never break the page", () => {
     for (const hash of ["", "#", "#/s", "#/s/", "#/s/%E0%A4%A/x", "#/nowhere/at/all"]) expect(parsePlace(hash).page).toBe("sessions");
+    expect(parsePlace("#/s/x/memory?addr=javascript:1")).toEqual({ page: "session", id: "x", view: "memory", at: null });
     expect(parsePlace("#/s/x/nothing?at=-1")).toEqual({ page: "session", id: "x", view: "events", at: null });
   });
 });

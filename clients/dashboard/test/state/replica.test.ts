@@ -20,7 +20,8 @@ class FakeService {
     this.machines.set(id, []);
     return { id, step: this.start, metadata: body.metadata } as unknown as Session;
   };
-  session = async (): Promise<Session> => ({ profile: "virt-gicv3" }) as unknown as Session;
+  now = 1277;
+  session = async (): Promise<Session> => ({ profile: "virt-gicv3", step: this.now }) as unknown as Session;
   fork = async (_: string, __: number, snapshot: string): Promise<Session[]> => {
     if (this.lost) throw this.lost;
     this.calls.push(`fork ${snapshot}`);
@@ -130,6 +131,14 @@ describe("Replica", () => {
     await replica.goto(10, 13, tell);
     expect(service.calls[0]).toBe("fork begin");
     expect(last()).toMatchObject({ state: "ready", step: 13 });
+  });
+
+  it("replays a machine that is older than its session, whose journal has all it did", async () => {
+    service.events_ = [{ seq: 900, step: 1203, type: "session.created", data: {} }];
+    service.now = service.start + service.journalOps.length;
+    await make().goto(10, 703, tell);
+    expect(last()).toMatchObject({ state: "ready", step: 703 });
+    expect(service.machines.get("r1")).toEqual(service.journalOps.slice(0, 700));
   });
 
   it("says so when that snapshot is gone, or belongs to the fork's parent", async () => {
