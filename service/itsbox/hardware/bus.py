@@ -6,7 +6,6 @@ RAM is not here (``memory.interconnect``); an address that is neither is RAZ/WI.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FRAME", "Bus", "Window"]
 
-FRAME: Final = 0x1_0000  # every GIC frame is 64 KB
+_FRAME_SHIFT: Final = 16
+FRAME: Final = 1 << _FRAME_SHIFT  # every GIC frame is 64 KB
 _TRANSLATER: Final = GITS_TRANSLATER.OFFSET - FRAME
 _SGIR: Final = GITS_SGIR.OFFSET - VSGI_FRAME
 
@@ -29,7 +29,7 @@ _Write: TypeAlias = Callable[[int, int, int], None]
 
 
 class Window(NamedTuple):
-    """A device frame: [base, end), its name, and its two ports taking offsets from ``base``."""
+    """A device: its frames [base, end), its name, and its two ports taking offsets from ``base``."""
 
     base: int
     end: int
@@ -41,10 +41,11 @@ class Window(NamedTuple):
 class Bus:
     """Decodes MMIO. Windows may not overlap: that is an error at construction, naming both.
 
+    Invariant: windows are whole frames; ``_places`` says for each of those which window it belongs to.
     Owned by: the machine; the hypervisor holds it as its mapping of the devices.
     """
 
-    __slots__ = ("_starts", "its", "windows")
+    __slots__ = ("_places", "its", "windows")
 
     def __init__(
         self, where: MemoryMap, gicd: Distributor, its: list[Its], redistributors: list[Redistributor]
@@ -64,24 +65,27 @@ class Bus:
             if low.end > high.base:
                 msg = f"{low.name} overlaps {high.name} at {high.base:#x}"
                 raise ValueError(msg)
-        self._starts = [window.base for window in self.windows]
+        self._places = {
+            frame: n
+            for n, window in enumerate(self.windows)
+            for frame in range(window.base >> _FRAME_SHIFT, window.end >> _FRAME_SHIFT)
+        }
         self.its = its
 
     def window(self, addr: int) -> Window | None:
         """The device frame that answers ``addr``."""
-        n = bisect_right(self._starts, addr) - 1
-        if n < 0 or addr >= self.windows[n].end:
-            return None
-        return self.windows[n]
+        n = self._places.get(addr >> _FRAME_SHIFT)
+        return None if n is None else self.windows[n]
 
     def read(self, addr: int, size: int) -> int:
         """Read 1, 2, 4 or 8 bytes; 0 where nothing answers. A misaligned access arrives in pieces."""
         if addr & (size - 1):
             return sum(self.read(at, part) << 8 * (at - addr) for at, part in _pieces(addr, size))
-        window = self.window(addr)
-        if window is None:
+        n = self._places.get(addr >> _FRAME_SHIFT)
+        if n is None:
             return 0
-        return window.read(addr - window.base, size)
+        base, _, _, read, _ = self.windows[n]
+        return read(addr - base, size)
 
     def write(self, addr: int, size: int, value: int) -> None:
         """Write 1, 2, 4 or 8 bytes; ignored where nothing answers. A misaligned access arrives in pieces, low address first."""
@@ -89,9 +93,10 @@ class Bus:
             for at, part in _pieces(addr, size):
                 self.write(at, part, value >> 8 * (at - addr) & (1 << 8 * part) - 1)
             return
-        window = self.window(addr)
-        if window is not None:
-            window.write(addr - window.base, size, value)
+        n = self._places.get(addr >> _FRAME_SHIFT)
+        if n is not None:
+            base, _, _, _, write = self.windows[n]
+            write(addr - base, size, value)
 
 
 def _pieces(addr: int, size: int) -> Iterator[tuple[int, int]]:

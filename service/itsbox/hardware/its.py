@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK, SYNC
 from itsbox.arch.its_errors import Cause, CommandError, command_error
@@ -52,6 +52,7 @@ from itsbox.ops import Verdict
 if TYPE_CHECKING:
     from itsbox.arch.its_tables import VTE_V41
     from itsbox.events import EventLog
+    from itsbox.hardware.its_execute import Execute
     from itsbox.hardware.profile import Profile
     from itsbox.hardware.redistributor import Redistributor
     from itsbox.memory.interconnect import Interconnect
@@ -78,6 +79,19 @@ def _queue_of(word: int) -> tuple[int, int]:
     return queue.physical_address, cbaser_bytes(queue) if queue.valid else 0
 
 
+#: What a queue makes of an opcode: its name if it has one, how its words are taken apart, and how it is carried out.
+_Row: TypeAlias = "tuple[str | None, Callable[..., Any], Execute]"
+_UNKNOWN: Final[_Row] = (None, lambda *words: words, lambda _its, _words: Cause.UNKNOWN_COMMAND)
+
+
+def _commands(profile: Profile) -> dict[int, _Row]:
+    """The commands that a profile's ITS knows by name. One of a later architecture is unknown, name and all."""
+    names = {op: c.NAME for op, c in COMMANDS.items() if profile.gicv4_1 or c.SINCE != "GICv4.1"}
+    rows = PHYSICAL | (VIRTUAL if profile.virtual else {}) | (VIRTUAL_V41 if profile.gicv4_1 else {})
+    known = {op: (layout.decode, execute) for op, (layout, execute) in rows.items()}
+    return {op: (name, *known.get(op, _UNKNOWN[1:])) for op, name in names.items()}
+
+
 class Its:
     """One ITS.
 
@@ -101,20 +115,19 @@ class Its:
         "checks_vpe",
         "collection_table",
         "command",
+        "commands",
         "creadr",
         "ctlr",
         "cwriter",
         "device_id_bits",
         "device_table",
         "event_id_bits",
-        "execute",
         "icid_bits",
         "interconnect",
         "ite_bytes",
         "log",
         "lpi_limit",
         "map_bit",
-        "names",
         "number",
         "on_message",
         "policy",
@@ -159,10 +172,7 @@ class Its:
         self.device_id_bits = self.typer.devbits
         self.icid_bits = icid_bits(self.typer) - 1
         self.lpi_limit = intid_limit(profile.gicr_idbits)
-        # An opcode of a later architecture than the profile's is unknown, name and all.
-        self.names = {op: c.NAME for op, c in COMMANDS.items() if profile.gicv4_1 or c.SINCE != "GICv4.1"}
-        rows = PHYSICAL | (VIRTUAL if profile.virtual else {}) | (VIRTUAL_V41 if profile.gicv4_1 else {})
-        self.execute = {op: row for op, row in rows.items() if op in self.names}
+        self.commands = _commands(profile)
         self.wide_vtes = bool(self.typer.vmapp)
         self._join(ItsList() if siblings is None else siblings)
         self.on_message: Callable[[int, int, str], None] | None = None
@@ -385,16 +395,12 @@ class Its:
         slot = offset // COMMAND_SIZE
         found = self.interconnect.unpack(Initiator.ITS, self.queue_base + offset, _COMMAND, Why.COMMAND)
         words: tuple[int, int, int, int] = _NOTHING if found is None else found
-        opcode = words[0] & OPCODE_MASK
-        row = self.execute.get(opcode)
-        name = self.names.get(opcode)
+        name, decode, execute = self.commands.get(words[0] & OPCODE_MASK, _UNKNOWN)
         self.command = (slot, name, words)
         if found is None and self.profile.queue_fault == "stall":
             cause: Cause | None = Cause.MEMORY_FAULT
-        elif row is None:
-            cause = Cause.UNKNOWN_COMMAND
         else:
-            cause = row[1](self, row[0].decode(*words))
+            cause = execute(self, decode(*words))
         if cause is None:
             if self.waiting is not None:
                 self.records.append((slot, name, words, Verdict.STALLED, None, None))

@@ -44,6 +44,11 @@ __all__ = ["PHYSICAL", "Execute"]
 
 Execute: TypeAlias = Callable[["Its", Any], "Cause | None"]
 
+# Entries are made from values in the order of their fields: naming these would cost more than all the rest of it.
+_VALID: Final = 1
+_PHYSICAL: Final = 1
+_NO_VPE: Final = 0
+
 
 def mapd(its: Its, c: MAPD) -> Cause | None:
     """Map a DeviceID to its ITT, or unmap it. Size is checked with V=0 too."""
@@ -51,7 +56,7 @@ def mapd(its: Its, c: MAPD) -> Cause | None:
         return Cause.DEVICE_OOR
     if c.size > its.event_id_bits:
         return Cause.ITTSIZE_OOR
-    word = DTE(valid=1, size=c.size, itt_addr=c.itt_addr).encode()[0] if c.valid else 0
+    word = DTE(_VALID, c.size, c.itt_addr).encode()[0] if c.valid else 0
     return store_entry(its, its.device_table, c.device_id, word, Why.DTE)
 
 
@@ -64,7 +69,7 @@ def mapc(its: Its, c: MAPC) -> Cause | None:
     target = its.redistributor_of(c.rd_base)
     if target is None:
         return Cause.PROCNUM_OOR
-    word = CTE(valid=1, rd_base=target).encode()[0]
+    word = CTE(_VALID, target).encode()[0]
     return store_entry(its, its.collection_table, c.icid, word, Why.CTE)
 
 
@@ -88,7 +93,7 @@ def _map_event(its: Its, device_id: int, event_id: int, intid: int, icid: int) -
         return Cause.ID_OOR
     if not its.is_lpi(intid):
         return Cause.PHYSICALID_OOR
-    ite = ITE(valid=1, physical=1, intid=intid, icid=icid, vpe_id=0, doorbell_intid=NO_DOORBELL)
+    ite = ITE(_VALID, _PHYSICAL, intid, icid, _NO_VPE, NO_DOORBELL)
     return store_ite(its, dte.itt_addr + event_id * its.ite_bytes, ite)
 
 
@@ -108,15 +113,7 @@ def movi(its: Its, c: MOVI) -> Cause | None:
         return target
     if source != target:
         its.redistributors[source].move_pending(ite.intid, its.redistributors[target])
-    moved = ITE(
-        valid=ite.valid,
-        physical=ite.physical,
-        intid=ite.intid,
-        icid=c.icid,
-        vpe_id=ite.vpe_id,
-        doorbell_intid=ite.doorbell_intid,
-    )
-    return store_ite(its, address, moved)
+    return store_ite(its, address, ITE(_VALID, _PHYSICAL, ite.intid, c.icid, ite.vpe_id, ite.doorbell_intid))
 
 
 def _signal(its: Its, device_id: int, event_id: int, level: bool) -> tuple[int, ITE] | Cause:

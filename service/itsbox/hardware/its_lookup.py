@@ -140,9 +140,13 @@ def lookup_device(its: Its, device_id: int) -> DTE | Cause:
     table = its.device_table
     if device_id >= table.entries:
         return Cause.DEVICE_OOR
-    address = entry_address(its, table, device_id)
-    if not isinstance(address, int):
-        return address or Cause.UNMAPPED_DEVICE
+    if table.indirect:
+        walked = entry_address(its, table, device_id)
+        if not isinstance(walked, int):
+            return walked or Cause.UNMAPPED_DEVICE
+        address = walked
+    else:
+        address = table.base + device_id * table.entry_bytes
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.DTE)
     if word is None:
         return Cause.MEMORY_FAULT
@@ -176,9 +180,13 @@ def lookup_collection(its: Its, icid: int) -> CTE | Cause:
     table = its.collection_table
     if icid >= table.entries:
         return Cause.COLLECTION_OOR
-    address = entry_address(its, table, icid)
-    if not isinstance(address, int):
-        return address or Cause.UNMAPPED_COLLECTION
+    if table.indirect:
+        walked = entry_address(its, table, icid)
+        if not isinstance(walked, int):
+            return walked or Cause.UNMAPPED_COLLECTION
+        address = walked
+    else:
+        address = table.base + icid * table.entry_bytes
     word = its.interconnect.read(Initiator.ITS, address, 8, Why.CTE)
     if word is None:
         return Cause.MEMORY_FAULT

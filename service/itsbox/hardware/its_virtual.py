@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["VIRTUAL", "invalidate_virtual", "is_default_doorbell", "lookup_vpe", "signal_virtual"]
 
+# Values of an ITE, which is made from them in the order of its fields (``its_execute``).
+_VALID: Final = 1
+_VIRTUAL: Final = 0
+_NO_ICID: Final = 0
+
 
 # ---------------------------------------------------------------- ladders
 
@@ -160,7 +165,7 @@ def _map_event(its: Its, c: VMAPTI | VMAPI, intid: int) -> Cause | None:
         return Cause.VIRTUALID_OOR
     if c.doorbell_intid != NO_DOORBELL and not _is_doorbell(its, c.doorbell_intid):
         return Cause.PHYSICALID_OOR
-    ite = ITE(valid=1, physical=0, intid=intid, icid=0, vpe_id=c.vpe_id, doorbell_intid=c.doorbell_intid)
+    ite = ITE(_VALID, _VIRTUAL, intid, _NO_ICID, c.vpe_id, c.doorbell_intid)
     return store_ite(its, dte.itt_addr + c.event_id * its.ite_bytes, ite)
 
 
@@ -192,7 +197,7 @@ def vmovi(its: Its, c: VMOVI) -> Cause | None:
     moves = source.vpt_addr != target.vpt_addr  # one table for both: nothing moves, and no doorbell rings
     if moves and its.redistributors[source.rd_base].vlpi.withdraw(source, ite.vpe_id, ite.intid):
         its.redistributors[target.rd_base].vlpi.signal(target, c.vpe_id, ite.intid, True, doorbell)
-    return store_ite(its, address, ite.replace(vpe_id=c.vpe_id, doorbell_intid=doorbell))
+    return store_ite(its, address, ITE(_VALID, _VIRTUAL, ite.intid, ite.icid, c.vpe_id, doorbell))
 
 
 def vmovp(its: Its, c: VMOVP) -> Cause | None:

@@ -7,6 +7,7 @@ writable while it is set, as on QEMU (decision record).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from itsbox.arch.lpi_tables import (
@@ -46,7 +47,24 @@ __all__ = ["Redistributor", "typer_of"]
 _ASLEEP: Final = GICR_WAKER(processor_sleep=1, children_asleep=1).word()
 _AWAKE: Final = GICR_WAKER(processor_sleep=0, children_asleep=0).word()
 _PART: Final = 0x93
+_KNOWN: Final = 256  # registers of so many CPUs, at least
 _CLUSTER: Final = 16  # CPUs that share Aff1; QEMU's virt machine with a GICv3
+
+
+# A handful of values each, decoded over and over.
+@lru_cache(maxsize=_KNOWN)
+def _control(word: int) -> GICR_CTLR:
+    return GICR_CTLR.decode(word)
+
+
+@lru_cache(maxsize=_KNOWN)
+def _configuration(word: int) -> GICR_PROPBASER:
+    return GICR_PROPBASER.decode(word)
+
+
+@lru_cache(maxsize=_KNOWN)
+def _pending(word: int) -> GICR_PENDBASER:
+    return GICR_PENDBASER.decode(word)
 
 
 def typer_of(profile: Profile, cpu: int, cpus: int) -> int:
@@ -59,13 +77,14 @@ def typer_of(profile: Profile, cpu: int, cpus: int) -> int:
 class Redistributor:
     """GICR of one CPU.
 
-    Invariant: ``propbaser``, ``pendbaser`` are as written; ``pending_table``, ``id_bits`` follow from them.
+    Invariant: ``propbaser``, ``pendbaser`` are as written; ``config_table``, ``id_bits``, ``limit`` (the first INTID that these
+    do not reach) and ``pending_table`` follow from them.
     Owned by: the machine.
     """
 
     __slots__ = (
-        "_read_only", "bank", "config_table", "cpu", "enable_lpis", "id_bits", "interconnect", "log", "pendbaser",
-        "pending_table", "profile", "propbaser", "typer", "vlpi", "waker",
+        "_read_only", "bank", "config_table", "cpu", "enable_lpis", "id_bits", "interconnect", "limit", "log",
+        "pendbaser", "pending_table", "profile", "propbaser", "typer", "vlpi", "waker",
     )  # fmt: skip
 
     def __init__(self, profile: Profile, cpu: int, cpus: int, interconnect: Interconnect, log: EventLog) -> None:
@@ -124,7 +143,7 @@ class Redistributor:
 
     def set_ctlr(self, value: int) -> None:
         """Write GICR_CTLR."""
-        self.enable_lpis = bool(GICR_CTLR.decode(value).enable_lpis)
+        self.enable_lpis = bool(_control(value).enable_lpis)
 
     def set_waker(self, value: int) -> None:
         """Write GICR_WAKER: ChildrenAsleep follows ProcessorSleep at once."""
@@ -134,14 +153,15 @@ class Redistributor:
     def set_propbaser(self, value: int) -> None:
         """Write GICR_PROPBASER: where the configuration table lies and how many INTIDs it covers."""
         self.propbaser = value
-        register = GICR_PROPBASER.decode(value)
+        register = _configuration(value)
         self.config_table = register.physical_address
         self.id_bits = min(register.id_bits, self.profile.gicr_idbits)
+        self.limit = intid_limit(self.id_bits)
 
     def set_pendbaser(self, value: int) -> None:
         """Write GICR_PENDBASER: where the pending table lies. PTZ has no effect: RAM is read as it is."""
         self.pendbaser = value
-        self.pending_table = GICR_PENDBASER.decode(value).physical_address
+        self.pending_table = _pending(value).physical_address
 
     def invalidate(self, register: GICR_INVLPIR | GICR_INVALLR) -> None:
         """A write to GICR_INVLPIR or GICR_INVALLR: no configuration is cached, so at most a vPE is looked up (GICv4.1)."""
@@ -152,9 +172,8 @@ class Redistributor:
 
     def assign_pending(self, intid: int, level: bool) -> None:
         """Make an LPI pending or not; lost when LPIs are off or the INTID lies beyond PROPBASER.IDbits."""
-        if not self.enable_lpis or not FIRST_LPI <= intid < intid_limit(self.id_bits):
-            return
-        self._set_pending(intid, level)
+        if self.enable_lpis and FIRST_LPI <= intid < self.limit:
+            self._set_pending(intid, level)
 
     def _set_pending(self, intid: int, level: bool) -> None:
         changed = assign_pending(self.interconnect, self.pending_table, intid, level, Why.PENDING)

@@ -84,8 +84,8 @@ class Machine:
     """
 
     __slots__ = (
-        "_parts", "_port", "bus", "config", "driver", "gicd", "hypervisor", "interconnect", "its", "log", "map", "memory",
-        "oracle", "ownership", "redistributors", "violations",
+        "_parts", "_port", "_stage2", "bus", "config", "driver", "gicd", "hypervisor", "interconnect", "its", "log", "map",
+        "memory", "oracle", "ownership", "redistributors", "violations",
     )  # fmt: skip
 
     def __init__(self, config: MachineConfig) -> None:
@@ -136,6 +136,7 @@ class Machine:
             profile=config.profile,
             cpus=config.cpus,
         )
+        self._stage2 = self.hypervisor.el2.stage2
         self._port = MachinePort(self)
         self.driver = Driver(
             self._port,
@@ -219,7 +220,7 @@ class Machine:
 
     def _mmio_read(self, op: MmioRead) -> Outcome:
         addr, size = op
-        if self._guarded(addr, size):
+        if self._stage2.enabled and self._guarded(addr, size):
             return self.hypervisor.mmio_read(addr, size)
         if self.memory.contains(addr, size):
             value = self.interconnect.read(Initiator.HOST, addr, size, Why.HOST)
@@ -228,10 +229,11 @@ class Machine:
 
     def _mmio_write(self, op: MmioWrite) -> Outcome:
         addr, size, value = op
-        if self._guarded(addr, size):
+        if self._stage2.enabled and self._guarded(addr, size):
             outcome = self.hypervisor.mmio_write(addr, size, value)
             return outcome._replace(commands=self._records()) if isinstance(outcome, Done | Refused) else outcome
-        if self.memory.contains(addr, size):
+        memory = self.memory
+        if memory.base <= addr <= memory.end - size:
             self.interconnect.write(Initiator.HOST, addr, size, value, Why.HOST)
             return _DONE
         self.bus.write(addr, size, value)
@@ -401,7 +403,7 @@ class Machine:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become exactly what the snapshot was taken of. Raises ValueError for one of another kind of machine."""
-        if snapshot.config != self.config:
+        if snapshot.config is not self.config and snapshot.config != self.config:
             msg = "the snapshot is of a machine with another configuration"
             raise ValueError(msg)
         self.memory.restore(snapshot.image)

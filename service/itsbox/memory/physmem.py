@@ -15,12 +15,12 @@ from typing import Final, TypeAlias
 
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE
 
-__all__ = ["Carveout", "Image", "PhysMem"]
+__all__ = ["CODECS", "Carveout", "Image", "PhysMem"]
 
 _IN_PAGE: Final = PAGE_SIZE - 1
 _ZERO: Final = bytes(PAGE_SIZE)
 _UNIFORM: Final[dict[int, bytes]] = {0: _ZERO}
-_CODECS: Final = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
+CODECS: Final = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 
 _Page: TypeAlias = bytes | bytearray
 
@@ -51,7 +51,8 @@ class Image:
 class PhysMem:
     """RAM of one machine.
 
-    Invariant: ``writable`` is a subset of ``pages``; no page outside ``writable`` is ever written in place.
+    Invariant: ``pages`` has no page outside RAM and ``writable`` is a subset of it; no page outside ``writable`` is ever written
+    in place.
     Owned by: the machine; forks share page contents, not this object.
     """
 
@@ -85,7 +86,8 @@ class PhysMem:
         """The page for writing, copied first if it is shared."""
         page = self.writable.get(pfn)
         if page is None:
-            page = self.writable[pfn] = self.pages[pfn] = bytearray(self.page(pfn))
+            shared = self.pages.get(pfn)
+            page = self.writable[pfn] = self.pages[pfn] = bytearray(self.absent(pfn) if shared is None else shared)
             self.refilled.discard(pfn)
         return page
 
@@ -117,7 +119,7 @@ class PhysMem:
             page = self.pages.get(addr >> PAGE_SHIFT)
             if page is None:
                 page = self.absent(addr >> PAGE_SHIFT)
-            value: int = _CODECS[size].unpack_from(page, offset)[0]
+            value: int = CODECS[size].unpack_from(page, offset)[0]
             return value
         return int.from_bytes(self.load(addr, size), "little")
 
@@ -128,7 +130,7 @@ class PhysMem:
             page = self.writable.get(addr >> PAGE_SHIFT)
             if page is None:
                 page = self.own(addr >> PAGE_SHIFT)
-            _CODECS[size].pack_into(page, offset, value)
+            CODECS[size].pack_into(page, offset, value)
         else:
             self.store(addr, value.to_bytes(size, "little"))
 
@@ -166,17 +168,22 @@ class PhysMem:
         """Fill with one byte; whole pages become a shared uniform page."""
         end = addr + length
         first, last = -(-addr >> PAGE_SHIFT), end >> PAGE_SHIFT  # the whole pages
-        piece = bytes([byte])
         if first >= last:
-            self.store(addr, piece * length)
+            self.store(addr, bytes([byte]) * length)
             return
-        self.store(addr, piece * ((first << PAGE_SHIFT) - addr))
-        self.store(last << PAGE_SHIFT, piece * (end & _IN_PAGE))
-        pfns, uniform = range(first, last), _UNIFORM.setdefault(byte, piece * PAGE_SIZE)
+        if addr & _IN_PAGE:
+            self.store(addr, bytes([byte]) * ((first << PAGE_SHIFT) - addr))
+        if end & _IN_PAGE:
+            self.store(last << PAGE_SHIFT, bytes([byte]) * (end & _IN_PAGE))
+        uniform = _UNIFORM.get(byte)
+        if uniform is None:
+            uniform = _UNIFORM[byte] = bytes([byte]) * PAGE_SIZE
+        pfns = range(first, last)
         self.pages.update(zip(pfns, repeat(uniform), strict=False))
         self.refilled.update(pfns)
-        for pfn in self.writable.keys() & pfns:
-            del self.writable[pfn]
+        if self.writable:
+            for pfn in self.writable.keys() & pfns:
+                del self.writable[pfn]
 
     # ---------------------------------------------------------------- whole-memory operations
 
