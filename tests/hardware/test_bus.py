@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from itsbox.arch.redist_registers import GICR_TYPER
-from itsbox.hardware.bus import Bus
+from itsbox.hardware.bus import FRAME, Bus
+from itsbox.hardware.profile import PROFILES
 from itsbox.machine import Machine, MachineConfig
 from itsbox.ops import Done, MmioRead, MmioWrite, Value
 
@@ -56,6 +57,17 @@ def test_ram_answers_mmio_accesses_too() -> None:
     bare.apply(MmioWrite(0x4000_0001, 8, 0x0102_0304_0506_0708))
 
     assert bare.apply(MmioRead(0x4000_0002, 2)) == Value(0x0607)
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_each_byte_of_a_window_is_answered_by_it(profile: str) -> None:
+    """Windows are whole frames, on the largest machine of each kind: first and last byte belong to it, the next one does not."""
+    bus = machine(profile=profile, cpus=64).bus
+    for window in bus.windows:
+        assert (window.base % FRAME, window.end % FRAME) == (0, 0)
+        assert bus.window(window.base) is window
+        assert bus.window(window.end - 1) is window
+        assert bus.window(window.end) is not window
 
 
 def test_overlapping_frames_are_refused_at_construction() -> None:

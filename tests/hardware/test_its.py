@@ -6,6 +6,7 @@ import pytest
 
 from itsbox.arch.its_commands import INT, MAPC, MAPD, MAPTI, SYNC
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CTLR, GITS_CWRITER
+from itsbox.ops import Store
 from tests.rig import Rig
 
 ONES = (1 << 64) - 1
@@ -170,3 +171,45 @@ def test_tables_are_taken_over_when_the_its_is_enabled() -> None:
     rig.gits(GITS_CTLR.OFFSET, 1, size=4)
 
     assert rig.verdicts(INT(device_id=0, event_id=0)) == ["error: INT_DEVICE_OOR"]
+
+
+def test_another_table_counts_from_the_next_enabling_on() -> None:
+    """GITS_BASER0 moved to another table and back: devices are looked up in the one that it names, each time."""
+    rig = Rig().set_up()
+    interrupt = INT(device_id=1, event_id=0)
+    first = rig.gits(GITS_BASER.OFFSET)
+    assert rig.verdicts(MAPD(device_id=1, size=3, itt_addr=Rig.ITT, valid=1)) == ["executed"]
+    for base, error in ((Rig.VPES, "DEVICE"), (Rig.DEVICES, "INTERRUPT"), (Rig.VPES, "DEVICE")):
+        rig.gits(GITS_CTLR.OFFSET, 0, size=4)
+        rig.gits(GITS_BASER.OFFSET, GITS_BASER.decode(first).replace(physical_address=base).word())
+        rig.gits(GITS_CTLR.OFFSET, 1, size=4)
+
+        assert rig.verdicts(interrupt) == [f"error: INT_UNMAPPED_{error}"]
+
+
+def test_a_table_that_software_edits_is_seen_by_the_next_command() -> None:
+    """Entries are read for each command: an edit between two commands counts, and so does taking it back."""
+    rig = Rig().set_up()
+    interrupt = INT(device_id=1, event_id=0)
+    mapped = (MAPD(device_id=1, size=3, itt_addr=Rig.ITT, valid=1), MAPC(icid=0, rd_base=0, valid=1))
+    assert rig.verdicts(*mapped, MAPTI(device_id=1, event_id=0, intid=8192, icid=0)) == ["executed"] * 3
+    for place, length, error in (
+        (Rig.DEVICES + 8, 8, "INT_UNMAPPED_DEVICE"),
+        (Rig.ITT, 12, "INT_UNMAPPED_INTERRUPT"),
+        (Rig.COLLECTIONS, 8, "INT_ITE_INVALID"),
+    ):
+        entry = rig.machine.physical(place, length)
+        rig.machine.apply(Store(place, bytes(length)))
+        assert rig.verdicts(interrupt) == [f"error: {error}"]
+        rig.machine.apply(Store(place, entry))
+        assert rig.verdicts(interrupt) == ["executed"]
+
+
+def test_a_command_may_rewrite_the_commands_behind_it() -> None:
+    """Each command is fetched when it is its turn: an ITT that lies over the queue changes what comes next."""
+    rig = Rig().set_up()
+    over = MAPD(device_id=1, size=3, itt_addr=Rig.QUEUE, valid=1)
+    # Event 8 of that ITT lies 96 bytes into the queue: over the opcode of the fourth command, which then reads as INT.
+    onto = MAPTI(device_id=1, event_id=8, intid=8192, icid=0)
+
+    assert rig.verdicts(over, GOOD, onto, GOOD) == ["executed", "executed", "executed", "error: INT_UNMAPPED_DEVICE"]

@@ -120,6 +120,25 @@ def test_a_uniform_fill_costs_no_pages() -> None:
     assert mem.read(BASE + 31 * 4096, 4) == 0xA1A1A1A1
 
 
+def test_nothing_of_no_length_touches_a_page() -> None:
+    """A store or fill of zero bytes, at the end of RAM too, leaves no page behind."""
+    mem = memory()
+    for offset in (0, 5, SIZE):
+        mem.store(BASE + offset, b"")
+        mem.fill(BASE + offset, 0, 0xA1)
+
+    assert not mem.pages
+
+
+def test_a_fill_ends_where_ram_ends() -> None:
+    """Whole pages up to the end of RAM leave no page behind it."""
+    mem = memory()
+    mem.fill(BASE + 100, SIZE - 100, 0xA1)
+
+    assert len(mem.pages) == SIZE // 4096
+    assert max(mem.pages) == (BASE + SIZE >> 12) - 1
+
+
 def test_a_value_across_two_pages_is_whole() -> None:
     """An 8-byte value that straddles a page boundary is written and read whole."""
     mem = memory()

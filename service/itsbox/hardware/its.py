@@ -62,6 +62,9 @@ __all__ = ["Its"]
 
 #: A command in the queue: the four doublewords that all layouts share.
 _COMMAND: Final = Shape(SYNC.STRUCT, (COMMAND_SIZE,))
+_ITS: Final = Initiator.ITS
+_WHY_COMMAND: Final = Why.COMMAND
+_EXECUTED: Final = Verdict.EXECUTED
 _NOTHING: Final = (0, 0, 0, 0)
 _TABLES: Final = {"device": TABLE_DEVICES, "collection": TABLE_COLLECTIONS, "vpe": TABLE_VPES}
 
@@ -70,6 +73,11 @@ _TABLES: Final = {"device": TABLE_DEVICES, "collection": TABLE_COLLECTIONS, "vpe
 @lru_cache(maxsize=64)
 def _control(word: int) -> GITS_CTLR:
     return GITS_CTLR.decode(word)
+
+
+@lru_cache(maxsize=64)
+def _control_word(enabled: int, its_number: int, quiescent: bool) -> int:
+    return GITS_CTLR(enabled=enabled, imde=0, its_number=its_number, umsi_irq=0, quiescent=int(quiescent)).word()
 
 
 @lru_cache(maxsize=64)
@@ -266,8 +274,7 @@ class Its:
 
     def _ctlr_word(self, enabled: int, its_number: int) -> int:
         # Everything is complete at once: an ITS that is off is quiescent.
-        quiescent = int(not enabled or self.profile.quiescent_while_enabled)
-        return GITS_CTLR(enabled=enabled, imde=0, its_number=its_number, umsi_irq=0, quiescent=quiescent).word()
+        return _control_word(enabled, its_number, not enabled or self.profile.quiescent_while_enabled)
 
     def _numbered_by_software(self) -> bool:
         """Whether GITS_CTLR.ITS_Number counts: VMOVP goes to each ITS of a list."""
@@ -393,7 +400,7 @@ class Its:
     def _step(self, offset: int) -> bool:
         """Carry out the command at a byte offset of the queue; False when the queue stays at it."""
         slot = offset // COMMAND_SIZE
-        found = self.interconnect.unpack(Initiator.ITS, self.queue_base + offset, _COMMAND, Why.COMMAND)
+        found = self.interconnect.unpack(_ITS, self.queue_base + offset, _COMMAND, _WHY_COMMAND)
         words: tuple[int, int, int, int] = _NOTHING if found is None else found
         name, decode, execute = self.commands.get(words[0] & OPCODE_MASK, _UNKNOWN)
         self.command = (slot, name, words)
@@ -405,7 +412,7 @@ class Its:
             if self.waiting is not None:
                 self.records.append((slot, name, words, Verdict.STALLED, None, None))
                 return False
-            self.records.append((slot, name, words, Verdict.EXECUTED, None, None))
+            self.records.append((slot, name, words, _EXECUTED, None, None))
             self.log.items.append((COMMAND_EXECUTED, self.log.step, slot, name, words))
             return True
         return self._fail(slot, name, words, cause)

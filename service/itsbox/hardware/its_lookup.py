@@ -64,6 +64,11 @@ EMPTY: Final = Table(0, 8, 0, False, 1, 4096)
 
 _ITE: Final = Shape(ITE.STRUCT, (8, 4))
 _NO_ITE: Final = bytes(ITE.SIZE)
+# A name in a module is found sooner than one in a class.
+_ITS: Final = Initiator.ITS
+_WHY_DTE: Final = Why.DTE
+_WHY_CTE: Final = Why.CTE
+_WHY_ITE: Final = Why.ITE
 _KNOWN: Final = 1024  # few devices are busy at a time, and there are few redistributors
 
 
@@ -132,7 +137,7 @@ def store_entry(its: Its, table: Table, index: int, word: int, why: str) -> Caus
     address = entry_address(its, table, index)
     if not isinstance(address, int):
         return address
-    return None if its.interconnect.write(Initiator.ITS, address, 8, word, why) else Cause.MEMORY_FAULT
+    return None if its.interconnect.write(_ITS, address, 8, word, why) else Cause.MEMORY_FAULT
 
 
 def lookup_device(its: Its, device_id: int) -> DTE | Cause:
@@ -147,7 +152,7 @@ def lookup_device(its: Its, device_id: int) -> DTE | Cause:
         address = walked
     else:
         address = table.base + device_id * table.entry_bytes
-    word = its.interconnect.read(Initiator.ITS, address, 8, Why.DTE)
+    word = its.interconnect.read(_ITS, address, 8, _WHY_DTE)
     if word is None:
         return Cause.MEMORY_FAULT
     entry = _decode_device(word)
@@ -162,7 +167,7 @@ def lookup_event(its: Its, device_id: int, event_id: int) -> tuple[int, ITE] | C
     if event_id >= event_count(dte.size):
         return Cause.ID_OOR
     address = dte.itt_addr + event_id * its.ite_bytes
-    words = its.interconnect.unpack(Initiator.ITS, address, _ITE, Why.ITE)
+    words = its.interconnect.unpack(_ITS, address, _ITE, _WHY_ITE)
     if words is None:
         return Cause.MEMORY_FAULT
     ite = ITE.decode(*words)
@@ -172,7 +177,7 @@ def lookup_event(its: Its, device_id: int, event_id: int) -> tuple[int, ITE] | C
 def store_ite(its: Its, address: int, ite: ITE | None) -> Cause | None:
     """Write an ITE, or zeros for None."""
     data = _NO_ITE if ite is None else ITE.STRUCT.pack(*ite.encode())
-    return None if its.interconnect.store(Initiator.ITS, address, data, Why.ITE) else Cause.MEMORY_FAULT
+    return None if its.interconnect.store(_ITS, address, data, _WHY_ITE) else Cause.MEMORY_FAULT
 
 
 def lookup_collection(its: Its, icid: int) -> CTE | Cause:
@@ -187,7 +192,7 @@ def lookup_collection(its: Its, icid: int) -> CTE | Cause:
         address = walked
     else:
         address = table.base + icid * table.entry_bytes
-    word = its.interconnect.read(Initiator.ITS, address, 8, Why.CTE)
+    word = its.interconnect.read(_ITS, address, 8, _WHY_CTE)
     if word is None:
         return Cause.MEMORY_FAULT
     entry = _decode_collection(word)

@@ -37,6 +37,7 @@ __all__ = [
 
 IDLE: Final = 0x100
 """Lower than every priority: of no interrupt."""
+_GICR: Final = Initiator.GICR
 _FEW: Final = 8  # so many are looked at one by one
 _NO: Final = 0xFF
 # For each configuration byte its priority, or _NO when it disables; for each byte of a pending table eight bytes, _NO where a
@@ -55,10 +56,10 @@ def assign_pending(interconnect: Interconnect, table: int, intid: int, level: bo
     Returns whether the bit changed; a bit in missing memory cannot.
     """
     offset, bit = pending_place(intid)
-    byte = interconnect.read(Initiator.GICR, table + offset, 1, why)
+    byte = interconnect.read(_GICR, table + offset, 1, why)
     if byte is None or bool(byte >> bit & 1) == level:
         return False
-    return interconnect.write(Initiator.GICR, table + offset, 1, byte ^ 1 << bit, why)
+    return interconnect.write(_GICR, table + offset, 1, byte ^ 1 << bit, why)
 
 
 def table_bits(raw: bytes, first_byte: int = 0) -> Iterator[int]:
@@ -79,13 +80,13 @@ def pending_intids(interconnect: Interconnect, table: int, id_bits: int, why: st
     length = pending_table_bytes(id_bits) - first
     if length <= 0:
         return []
-    raw = interconnect.load(Initiator.GICR, table + first, length, why)
+    raw = interconnect.load(_GICR, table + first, length, why)
     return [] if raw is None else list(table_bits(raw, first))
 
 
 def priority_of(interconnect: Interconnect, config_table: int, intid: int, why: str = Why.CONFIG) -> int:
     """The priority of an LPI, or ``IDLE`` when it is disabled or its configuration lies in missing memory."""
-    byte = interconnect.read(Initiator.GICR, config_table + config_offset(intid), 1, why)
+    byte = interconnect.read(_GICR, config_table + config_offset(intid), 1, why)
     if byte is None:
         return IDLE
     config = LPIConfig.decode(byte)
@@ -100,7 +101,7 @@ def best_virtual(interconnect: Interconnect, table: int, config_table: int, id_b
     """
     reserved = PENDING_RESERVED_BYTES
     length = pending_table_bytes(id_bits) - reserved
-    raw = interconnect.load(Initiator.GICR, table + reserved, length, Why.VPT) if length > 0 else None
+    raw = interconnect.load(_GICR, table + reserved, length, Why.VPT) if length > 0 else None
     bits = int.from_bytes(raw or b"", "little")
     if raw is None or not bits:
         return IDLE, 0
@@ -126,7 +127,7 @@ def _config_bytes(interconnect: Interconnect, addr: int, length: int) -> bytes:
     pieces = []
     while length:
         run = min(length, PAGE_SIZE - addr % PAGE_SIZE)
-        pieces.append(interconnect.load(Initiator.GICR, addr, run, Why.VCONF) or bytes(run))
+        pieces.append(interconnect.load(_GICR, addr, run, Why.VCONF) or bytes(run))
         addr, length = addr + run, length - run
     return b"".join(pieces)
 

@@ -105,20 +105,20 @@ class Redistributor:
 
     def read(self, offset: int, size: int) -> int:
         """Read ``size`` bytes at ``offset`` of this redistributor's frames; 0 where nothing answers."""
-        if SGI_FRAME <= offset < VLPI_FRAME:
+        if offset < SGI_FRAME:
+            return _ROWS.read(self, offset, size)
+        if offset < VLPI_FRAME:
             return self.bank.read(offset - SGI_FRAME, size) or 0
-        if offset >= VLPI_FRAME:
-            return self.vlpi.read(offset, size)
-        return _ROWS.read(self, offset, size)
+        return self.vlpi.read(offset, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Write; ignored where nothing answers."""
-        if SGI_FRAME <= offset < VLPI_FRAME:
-            self.bank.write(offset - SGI_FRAME, size, value)
-        elif offset >= VLPI_FRAME:
-            self.vlpi.write(offset, size, value)
-        else:
+        if offset < SGI_FRAME:
             _ROWS.write(self, offset, size, value)
+        elif offset < VLPI_FRAME:
+            self.bank.write(offset - SGI_FRAME, size, value)
+        else:
+            self.vlpi.write(offset, size, value)
 
     def state(self) -> tuple[Any, ...]:
         """Everything that decides future behaviour, as plain data."""

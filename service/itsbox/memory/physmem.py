@@ -197,8 +197,8 @@ class PhysMem:
 
     def restore(self, image: Image) -> None:
         """Make the content that of ``image``; cheap when it is the image last taken or restored."""
-        if self._base_image is image:
-            kept = image.pages
+        kept = image.pages
+        if self._base_image is image and len(self.writable) + len(self.refilled) < len(kept):
             for changed in (self.writable, self.refilled):
                 for pfn in changed:
                     if pfn in kept:
@@ -206,7 +206,7 @@ class PhysMem:
                     else:
                         self.pages.pop(pfn, None)
         else:
-            self.pages = dict(image.pages)
+            self.pages = dict(kept)
             self._base_image = image
         self.writable.clear()
         self.refilled.clear()
