@@ -97,9 +97,10 @@ export class SessionModel {
     const step = this.eventAt(seq)?.step;
     if (step === undefined) return null;
     const { buffer } = this.feed.history;
+    const made = (event: SessionEvent | undefined): boolean => event?.step === step && !event.type.startsWith("session.");
     const of = (seq: number, by: 1 | -1): number => {
       let position = buffer.seek(seq);
-      while (buffer.at(position + by)?.step === step) position += by;
+      while (made(buffer.at(position + by))) position += by;
       return buffer.at(position)!.seq;
     };
     return { first: of(seq, -1), last: of(seq, 1) };

@@ -47,7 +47,7 @@ export function EventsView({ model }: { model: SessionModel }) {
     const index = Math.max(0, rows.countUpTo(seq) - 1);
     setStick(false);
     setSelected(rows.row(index)?.seq ?? null);
-    setGoTo({ index, token: Date.now() });
+    setGoTo((before) => ({ index, token: (before?.token ?? 0) + 1 }));
   };
   useKeys({
     "/": () => search.current?.focus(),

@@ -190,7 +190,7 @@ function PageTip({ model, runs, hits, addr, pages }: { model: SessionModel; runs
           </div>
         ))}
       {changes.length === 0 ? (
-        <div>no change was seen</div>
+        <div>no change of its owner was seen</div>
       ) : (
         changes.map((change) => (
           <div key={`${change.seq}`}>

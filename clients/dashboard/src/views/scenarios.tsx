@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { ScenarioRun, Verdict } from "itsbox-client";
 import { clip, shown, violationOf } from "../logic/shapes";
 import { client } from "../state/api";
+import { loadArch } from "../state/arch";
 import { catalogue, loadCatalogue } from "../state/catalogue";
 import { hashOf } from "../state/router";
 import { Chip, Empty, Note, Panel } from "../ui/marks";
@@ -13,7 +14,10 @@ type Side = { preset: string; run: ScenarioRun | null; busy: boolean; error: str
 const side = (preset: string): Side => ({ preset, run: null, busy: false, error: null });
 
 export function ScenariosPage() {
-  useEffect(() => void loadCatalogue(), []);
+  useEffect(() => {
+    void loadCatalogue();
+    void loadArch();
+  }, []);
   const { scenarios, presets, profiles, error } = catalogue.value;
   const [name, setName] = useState("A4");
   const [profile, setProfile] = useState("");

@@ -141,23 +141,23 @@ function AsItWas({ model, step }: { model: SessionModel; step: number }) {
   const within = at !== null && op !== null && at < op.last;
   return (
     <Note tone="past">
-      Shown as it was after the op of that event: a second machine was given the same ops up to step {step.toLocaleString("en")}.
-      {within && (
-        <>
-          {" "}
-          That op made events {op.first.toLocaleString("en")} to {op.last.toLocaleString("en")}: what is counted and listed stops at event {at.toLocaleString("en")}, but
-          queues, pages, registers and tables are those after the whole op, <MomentLink model={model} at={op.last} />.
-        </>
-      )}
+      <span>
+        Shown as it was after the op of that event: a second machine was given the same ops up to step {step.toLocaleString("en")}.
+        {within && (
+          <>
+            {" "}
+            That op made events {op.first.toLocaleString("en")} to {op.last.toLocaleString("en")}: lists and counts stop at event {at.toLocaleString("en")}, but queues, pages,
+            registers and tables are those after the whole op,{" "}
+            <button type="button" class="link" onClick={() => model.goTo(op.last)}>
+              at event {op.last.toLocaleString("en")}
+            </button>
+            .
+          </>
+        )}
+      </span>
     </Note>
   );
 }
-
-const MomentLink = ({ model, at }: { model: SessionModel; at: number }) => (
-  <button type="button" class="link" onClick={() => model.goTo(at)}>
-    at event {at.toLocaleString("en")}
-  </button>
-);
 
 function Rail({ model, view }: { model: SessionModel; view: View }) {
   const fold = model.fold();

@@ -1,8 +1,10 @@
 import { useMemo } from "preact/hooks";
 import { parseHex } from "itsbox-client";
 import { asJson } from "../logic/copies";
+import { decode, oneLine } from "../logic/decode";
 import { ranked } from "../logic/groups";
 import { shown, violationOf } from "../logic/shapes";
+import { arch } from "../state/arch";
 import { hashOf } from "../state/router";
 import type { SessionModel } from "../state/session";
 import { Chip, Copy, Empty, Owner, Panel, Scroll } from "../ui/marks";
@@ -86,7 +88,7 @@ export function EvidenceList({ evidence, pageLink }: { evidence: Bag; pageLink: 
           .map(([name, value]) => (
             <div key={name} class="pair">
               <dt>{name.replaceAll("_", " ")}</dt>
-              <dd>{isBag(value) ? Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(", ") : shown(value)}</dd>
+              <dd>{factText(value)}</dd>
             </div>
           ))}
       </dl>
@@ -119,6 +121,14 @@ export function EvidenceList({ evidence, pageLink }: { evidence: Bag; pageLink: 
       })}
     </>
   );
+}
+
+/** A fact on one line; a command with its fields decoded. */
+function factText(value: unknown): string {
+  if (!isBag(value)) return shown(value);
+  if (!Array.isArray(value.words)) return Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(", ");
+  const decoded = decode(value.words.map(String), arch.value.commands, typeof value.name === "string" ? value.name : null);
+  return `slot ${shown(value.slot)}, ${decoded.name ?? "unknown opcode"} ${oneLine(decoded) || value.words.join(" ")}`;
 }
 
 function Cell({ column, row, pageLink }: { column: string; row: Bag; pageLink: ((addr: string) => string) | null }) {
