@@ -15,26 +15,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from itsbox.arch.values import PAGE_SIZE
 from itsbox.events import VIOLATION, EventLog
-from itsbox.hardware.bus import Bus
-from itsbox.hardware.distributor import Distributor
-from itsbox.hardware.its import Its
-from itsbox.hardware.its_list import ItsList
 from itsbox.hardware.ports import HostAbort
-from itsbox.hardware.redistributor import Redistributor
 from itsbox.host.driver import Driver
 from itsbox.host.kernel import Platform
 from itsbox.host.versions import driver_version
-from itsbox.hypervisor.hypervisor import Hypervisor
 from itsbox.machine import views
+from itsbox.machine.board import build, watch
 from itsbox.machine.canonical import canonical
 from itsbox.machine.config import STARTS
 from itsbox.machine.decoded import decoded_state
 from itsbox.machine.host_port import MachinePort
 from itsbox.machine.pages import page_runs
 from itsbox.machine.snapshot import Snapshot
-from itsbox.memory.interconnect import Initiator, Interconnect, NonCoherentInterconnect, Why
-from itsbox.memory.ownership import Ownership
-from itsbox.memory.physmem import Carveout, PhysMem
+from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import (
     Aborted,
     Ack,
@@ -55,9 +48,6 @@ from itsbox.ops import (
     Store,
     Value,
 )
-from itsbox.oracle.abstraction import Abstraction, HypervisorRecords, MachineView, claims_of
-from itsbox.oracle.lockstep import Lockstep
-from itsbox.oracle.oracle import Oracle
 
 if TYPE_CHECKING:
     from itsbox.events import Event
@@ -67,8 +57,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Machine"]
 
-_HYP_MARK: Final = b"itsbox EL2 page\xa5"
-_GUEST_MARK: Final = b"itsbox pVM page\x5a"
 _DONE: Final = Done()
 _IN_PAGE: Final = PAGE_SIZE - 1
 
@@ -95,88 +83,22 @@ class Machine:
     def _assemble(self, config: MachineConfig) -> None:
         """Build every part, as after a reset."""
         self.config = config
-        where = self.map = config.map
-        carveouts = (
-            Carveout(where.hyp, where.hyp + where.hyp_bytes, _HYP_MARK),
-            Carveout(where.guest, where.guest + where.guest_bytes, _GUEST_MARK),
-        )
+        self.map = config.map
         self.log = EventLog()
         self.violations: list[Any] = []
-        self.memory = PhysMem(where.ram, where.ram_bytes, carveouts)
-        joined = Interconnect if config.profile.coherent else NonCoherentInterconnect
-        self.interconnect = joined(self.memory)
-        self.gicd = Distributor(config.profile)
-        self.redistributors = [
-            Redistributor(config.profile, cpu, config.cpus, self.interconnect, self.log) for cpu in range(config.cpus)
-        ]
-        siblings = ItsList()
-        self.its = [
-            Its(
-                config.profile,
-                base,
-                self.interconnect,
-                self.redistributors,
-                self.log,
-                error_policy=config.error_policy,
-                siblings=siblings,
-            )
-            for base in where.its_nodes
-        ]
-        self.bus = Bus(where, self.gicd, self.its, self.redistributors)
-        self.ownership = Ownership(
-            (where.ram, where.ram_bytes), (where.hyp, where.hyp_bytes), (where.guest, where.guest_bytes), self.log
-        )
-        self.hypervisor = Hypervisor(
-            config.hardening,
-            bus=self.bus,
-            interconnect=self.interconnect,
-            ownership=self.ownership,
-            log=self.log,
-            where=where,
-            profile=config.profile,
-            cpus=config.cpus,
-        )
-        self._stage2 = self.hypervisor.el2.stage2
+        board = build(config, self.map, self.log)
+        self.memory, self.interconnect, self.ownership = board.memory, board.interconnect, board.ownership
+        self.bus, self.gicd, self.redistributors, self.its = board.bus, board.gicd, board.redistributors, board.its
+        self.hypervisor = board.hypervisor
+        self._stage2 = board.hypervisor.el2.stage2
         self._port = MachinePort(self)
         self.driver = Driver(
             self._port,
-            Platform(where, tuple(node.base for node in self.its), config.cpus, config.profile.coherent),
+            Platform(self.map, tuple(node.base for node in self.its), config.cpus, config.profile.coherent),
             driver_version(config.hardening.knobs),
         )
-        self.oracle = self._oracle()
-        self._parts: dict[str, Any] = {
-            "cache": self.interconnect,
-            "owners": self.ownership,
-            "hypervisor": self.hypervisor,
-            "driver": self.driver,
-            "gicd": self.gicd,
-            **{f"gicr{gicr.cpu}": gicr for gicr in self.redistributors},
-            **{f"its{n}": node for n, node in enumerate(self.its)},
-        }
-
-    def _oracle(self) -> Oracle | None:
-        """The oracle with its ears at the interconnect, the ownership map and the bus, or None when it is off."""
-        if self.config.oracle == "off":
-            return None
-        view = MachineView(
-            where=self.map,
-            its=self.its,
-            redistributors=self.redistributors,
-            interconnect=self.interconnect,
-            ownership=self.ownership,
-            phase=lambda: self.phase,
-            guards=self.hypervisor.guards,
-        )
-        lockstep = None
-        if self.config.oracle == "lockstep":
-            abstract = Abstraction(view, self.ownership, self.hypervisor, self.its)
-            lockstep = Lockstep(abstract, abstract.facts, claims_of(self.hypervisor))
-        oracle = Oracle(self.map, view, HypervisorRecords(self.hypervisor), lockstep)
-        self.interconnect.watch = oracle.watch()
-        self.ownership.watch = oracle.page_changing
-        for node in self.its:
-            node.on_message = oracle.message
-        return oracle
+        self.oracle = watch(board, self.map, config.oracle)
+        self._parts: dict[str, Any] = {**board.stateful(), "driver": self.driver}
 
     def _boot(self) -> None:
         """Let the host's driver take the machine as far as ``config.start`` says."""
