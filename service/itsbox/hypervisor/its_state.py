@@ -96,7 +96,8 @@ class ItsState:
     enabled: GITS_CTLR.Enabled as EL2 last wrote it; needs_flush: the queue is not inner shareable.
     devices: DeviceID -> (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr).
     inflight: host offsets of the commands in the hardware queue from a stalled one on; stalled_plans: what that one holds.
-    polls: how often EL2 polled hardware in the last trap; fixed: the part of ``state()`` that never changes.
+    polls: how often EL2 polled hardware in the last trap; looked: the commands that it looked at in that trap, as it would hand
+    them on; fixed: the part of ``state()`` that never changes.
 
     Invariant: consumed and hw_offset are multiples of 32 below the queue's length.
     Owned by: the region that it belongs to.
@@ -125,6 +126,7 @@ class ItsState:
     inflight: tuple[int, ...] = ()
     stalled_plans: tuple[Plan, ...] = ()
     polls: int = 0
+    looked: list[tuple[int, int, int, int]] = field(default_factory=list)
     by_type: dict[int, TableRecord] = field(init=False)
     fixed: tuple[Any, ...] | None = field(default=None, init=False)
 

@@ -115,6 +115,7 @@ class CommandQueue:
         """Name, words to submit, and verdict of one command."""
         row = self._rows.get(words[0] & OPCODE_MASK)
         if row is None:
+            self.state.looked.append(words)
             return None, words, self._unknown_virtual if words[0] & VIRTUAL_OPCODE else self._unknown
         name, decode, check, refused, r0, r1, r2, r3 = row
         if refused is not None:
@@ -122,6 +123,7 @@ class CommandQueue:
         w0, w1, w2, w3 = words
         if w0 & r0 or w1 & r1 or w2 & r2 or w3 & r3:
             words = decode(w0, w1, w2, w3).encode()  # type: ignore[assignment]
+        self.state.looked.append(words)
         return name, words, None if check is None else check(decode(w0, w1, w2, w3))
 
     def reject(self, offset: int, name: str | None, words: Words, reason: Reason) -> None:

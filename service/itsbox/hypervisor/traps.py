@@ -126,6 +126,7 @@ def _emulate(hyp: Hypervisor, region: Region, access: Access) -> Answer:
     addr, size, value = access
     offset = addr - region.base
     emulation.state.polls = 0
+    emulation.state.looked.clear()
     answer = emulation.read(offset, size) if value is None else emulation.write(offset, size, value)
     if answer is not None:
         return answer, EMULATED

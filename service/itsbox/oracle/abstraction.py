@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CWRITER
+from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes, l2_address
 from itsbox.arch.values import pages_of
 from itsbox.hypervisor.presets import PRESETS
 from itsbox.hypervisor.tracking import ITT
@@ -22,7 +23,7 @@ from itsbox.oracle.spec import Claims, Facts
 from itsbox.oracle.view import Command, Gicr, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
@@ -46,6 +47,7 @@ _MEMORY: Final = {
     )
 }
 """What host, hypervisor and guest each see of a page of memory, to its class: made once, since most pages have no pins."""
+_FEW: Final = 8  # so many words are found as soon in a list as in a set
 _LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 
 
@@ -145,6 +147,21 @@ class MachineView:
         """Whether the redistributors' frames are the hypervisor's."""
         return self._guards(self._map.gicr)
 
+    def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
+        """Whether the device table gives the device a translation table that touches a frame."""
+        table = self._its[node].current_table("device")
+        if device_id >= table.entries:
+            return False
+        base, index = table.base, device_id
+        if table.indirect:
+            slot, index = divmod(device_id, table.per_page)
+            entry = L1Entry.decode(self.word(table.base + slot * L1_ENTRY_SIZE) or 0)
+            if not entry.valid:
+                return False
+            base = l2_address(entry, table.page_bytes)
+        device = DTE.decode(self.word(base + index * table.entry_bytes) or 0)
+        return bool(device.valid) and pfn in pages_of(device.itt_addr, itt_bytes(device.size, self.ite_bytes))
+
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them."""
         memory = self._interconnect.mem
@@ -184,8 +201,10 @@ class HypervisorRecords:
     def itt(self, node: int, device_id: int, pages: range) -> frozenset[int] | None:
         """Those of ``pages`` that are recorded for a device; None if the hypervisor does not look at MAPD."""
         state = self._its(node)
-        if state is None or device_id not in state.devices or self._knobs["mapd_check"] != "on":
+        if state is None or self._knobs["mapd_check"] != "on":
             return None
+        if device_id not in state.devices:
+            return frozenset()
         return frozenset(key[3] for key in self._hyp.el2.tracking.keys_of(ITT, node, device_id, pages))
 
     def vpe(self, node: int, vpe_id: int) -> bool | None:
@@ -198,6 +217,14 @@ class HypervisorRecords:
     def queues(self) -> tuple[HostQueue, ...]:
         """The host's queues, with the two offsets as the host reads them."""
         return tuple([self._queue(state) for state in self._hyp.its_states()])
+
+    def looked(self) -> Collection[tuple[int, int, int, int]] | None:
+        """The commands that were looked at in the last trap, and the one that takes the place of a refused one."""
+        emulations = [region.emulation for region in self._hyp.protected.regions if region.emulation is not None]
+        if not emulations:
+            return None
+        found = [words for emulation in emulations for words in (*emulation.state.looked, emulation.queue.neutral)]
+        return found if len(found) < _FEW else frozenset(found)
 
     def _queue(self, state: ItsState) -> HostQueue:
         creadr, cwriter = state.consumed, state.host_cwriter

@@ -169,6 +169,10 @@ class LogView:
         """As the last ``hardware`` line says."""
         return self.guards
 
+    def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
+        """A log does not hold device tables: what the ITS once wrote counts."""
+        return True
+
     def word(self, addr: int) -> int | None:
         """A level-1 entry, as far as the log has told."""
         return self._words.get(addr, 0)

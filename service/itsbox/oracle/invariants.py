@@ -10,17 +10,17 @@ Source: docs/explanation/dma-surface.md 7. Sentences are this project's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from itsbox.arch.its_commands import COMMAND_SIZE
+from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, OPCODE_MASK
 from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, baser_address
-from itsbox.arch.its_tables import L1_ENTRY_SIZE
+from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry, l2_address
 from itsbox.arch.redist_registers import GICR_PROPBASER
 from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, is_aligned, pages_of
-from itsbox.ops import Done, Drive, HvcReturn, Refused, Verdict
+from itsbox.ops import Done, Drive, HvcReturn, MmioWrite, Refused, Verdict
 from itsbox.oracle.pages import PageUse, Whose
 from itsbox.oracle.provenance import table_of
 from itsbox.oracle.rules import H1, H2, H3, H4, H5, H6, H7, H8, H9, H10, H11, H12, H13, H14, H15, H16
@@ -29,6 +29,8 @@ from itsbox.oracle.violations import Rule
 from itsbox.oracle.world import Extent, Key, RecordedTable, Use
 
 if TYPE_CHECKING:
+    from itsbox.arch.layout import Register
+    from itsbox.arch.register_map import Place
     from itsbox.ops import Op, Outcome
     from itsbox.oracle.pages import PageState
     from itsbox.oracle.provenance import Provenance
@@ -59,9 +61,9 @@ class Broken(NamedTuple):
 class Scene:
     """What an invariant may look at: the oracle's memory, the machine, the hypervisor's records, the op and its outcome.
 
-    changed: (frame, state before, state now) of the pages that the op touched; half: it writes half of a 64-bit register;
-    before, queues: the host's queues before and after it.
-    Owned by: the oracle, which sets the scene anew for each op; the first five stay.
+    place: finds the register of the GIC at an address; changed: (frame, state before, state now) of the pages that the op
+    touched; half: it writes half of a 64-bit register; before, queues: the host's queues before and after it.
+    Owned by: the oracle, which sets the scene anew for each op; the first six stay.
     """
 
     world: World
@@ -69,6 +71,7 @@ class Scene:
     who: Provenance
     records: Records
     touched: Touched
+    place: Callable[[int], Place | None]
     op: Op
     outcome: Outcome
     deprivileged: bool = False
@@ -76,6 +79,15 @@ class Scene:
     half: bool = False
     before: tuple[HostQueue, ...] = ()
     queues: tuple[HostQueue, ...] = ()
+
+    def waiting(self) -> bool:
+        """Whether accepted commands wait in a hardware queue, or did when the op began."""
+        return any(queue.waiting for queue in (*self.before, *self.queues))
+
+    def writes(self, register: type[Register]) -> bool:
+        """Whether the op writes a register, or half of it."""
+        place = self.place(self.op.addr) if isinstance(self.op, MmioWrite) else None
+        return place is not None and place.register is register
 
     def verdicts(self) -> tuple[int, int]:
         """(refused, executed) commands of the op; a refused access without commands counts as one refusal."""
@@ -108,11 +120,30 @@ def h1(scene: Scene) -> Iterator[Broken]:
         for pfn, before, now in scene.changed
         if now.whose != before.whose and now.whose in (Whose.HYP, Whose.GUEST)
     }
-    for pfn, key, extent in scene.world.users(tuple(given)):
+    for pfn, key, extent in (*scene.world.users(tuple(given)), *_loose_level_2(scene, given)):
+        if key[0] == Use.ITT and not scene.view.maps_device(key[1], key[2], pfn):
+            continue  # the host's own hand took it out of the table
         if extent.written and key not in scene.touched.extents and scene.who.use_of(pfn) != _own_use(scene, key):
             owner = Whose.NAMES[given[pfn]]
             yield Broken(H1, f"Memory that hardware may write as {_NOUN[key[0]]} was given to the {owner}.",
                          *_whole(pfn), key[0])  # fmt: skip
+
+
+def _loose_level_2(scene: Scene, given: Collection[int]) -> Iterator[tuple[int, Key, Extent]]:
+    """(frame, key, extent) of the pages that are level-2 pages of a table that the hypervisor did not take."""
+    if not given:
+        return
+    for number, node in enumerate(scene.view.nodes()):
+        for n, value in enumerate(node.baser):
+            table = table_of(value)
+            if table is None or not table.indirect or not node.enabled or (number, n) in scene.world.tables:
+                continue
+            for slot, word in scene.view.words(table.addr, table.length):
+                entry = L1Entry.decode(word)
+                extent = Extent(l2_address(entry, table.page_bytes), table.page_bytes, True)
+                if entry.valid:
+                    for pfn in set(extent.pages).intersection(given):
+                        yield pfn, (Use.L2, number, slot), extent
 
 
 def _foreign(scene: Scene, key: Key, extent: Extent) -> Iterator[Broken]:
@@ -140,6 +171,8 @@ def h14(scene: Scene) -> Iterator[Broken]:
         extent = scene.world.extents.get(key)
         if extent is None:
             continue
+        if scene.world.own.keys().isdisjoint(extent.pages):
+            continue
         for pfn in extent.pages:
             use = scene.world.own.get(pfn)
             if use is not None and use != _PAGE_USE[key[0]]:
@@ -152,11 +185,24 @@ def h14(scene: Scene) -> Iterator[Broken]:
 
 
 def h2(scene: Scene) -> Iterator[Broken]:
-    """The hypervisor read a host slot twice in one trap, and the host changed it in between."""
-    if scene.deprivileged:
-        for addr, length in scene.touched.swapped:
-            yield Broken(H2, "The hypervisor read the same host memory twice and the host changed it in between.",
-                         addr, length, "host")  # fmt: skip
+    """What the hypervisor looked at is what reaches the hardware: nothing changes in between, nothing comes unseen."""
+    if not scene.deprivileged:
+        return
+    for addr, length in scene.touched.swapped:
+        yield Broken(H2, "The hypervisor read the same host memory twice and the host changed it in between.",
+                     addr, length, "host")  # fmt: skip
+    # A driver's op is many traps, and what waited was looked at in an earlier one.
+    if isinstance(scene.op, Drive) or not isinstance(scene.outcome, (Done, Refused)) or scene.waiting():
+        return
+    looked = scene.records.looked()
+    if looked is None:
+        return
+    for slot, name, words, verdict, *_ in scene.outcome.commands:
+        if verdict != Verdict.REFUSED and words not in looked:
+            addr = scene.queues[0].addr + slot * COMMAND_SIZE if scene.queues else 0
+            yield Broken(H2, "A command reached the hardware that the hypervisor did not look at.",
+                         addr, COMMAND_SIZE, PageUse.QUEUE, (slot, name, words))  # fmt: skip
+            return
 
 
 def h8(scene: Scene) -> Iterator[Broken]:
@@ -171,6 +217,8 @@ def h8(scene: Scene) -> Iterator[Broken]:
             continue  # an offset that points nowhere: the pointers cannot be compared
         if isinstance(scene.op, Drive) and queue.creadr < queue.length:
             continue  # a driver writes GITS_CWRITER many times in one op, so that its last value bounds nothing
+        if not queue.creadr and scene.writes(GITS_CBASER):
+            continue  # a write of GITS_CBASER sets GITS_CREADR to 0, whatever GITS_CWRITER is (IHI 0069H.b, GITS_CBASER)
         moved = (queue.creadr - before.creadr) % queue.length
         if queue.creadr >= queue.length or moved > (queue.cwriter - before.creadr) % queue.length:
             yield Broken(
@@ -182,15 +230,52 @@ def h8(scene: Scene) -> Iterator[Broken]:
 
 
 def h9(scene: Scene) -> Iterator[Broken]:
-    """An op in which everything was refused must leave ownership and registers as they were."""
+    """What was refused must leave no page behind. Where other commands were carried out, pages may change on their account."""
     refused, executed = scene.verdicts()
-    if not scene.deprivileged or not refused or executed:
+    if not scene.deprivileged or not refused or isinstance(scene.op, Drive):
         return
-    if any(queue.waiting for queue in (*scene.before, *scene.queues)):
+    if scene.waiting():
         return  # such commands hold pages until the op settles them or takes them back
     for pfn, before, now in scene.changed:
-        if now != before:
+        if now != before and (not executed or _unaccounted(scene, pfn, now)):
             yield Broken(H9, "A refused request left a page in another state.", *_whole(pfn), "page")
+            return
+    if executed:
+        yield from _level_2_of_refused(scene)
+
+
+def _unaccounted(scene: Scene, pfn: int, now: PageState) -> bool:
+    """Whether nothing that was carried out explains that the host gave or shared a page."""
+    if now.whose == Whose.HYP:
+        return scene.who.use_of(pfn) is None
+    return now.whose == Whose.SHARED and not now.pins and scene.records.pins(pfn) == 0
+
+
+def _level_2_of_refused(scene: Scene) -> Iterator[Broken]:
+    """Level-2 pages of devices that only a refused command needed."""
+    if not isinstance(scene.outcome, (Done, Refused)):
+        return
+    needed: set[int] = set()
+    asked: set[int] = set()
+    for _, _, words, verdict, *_ in scene.outcome.commands:
+        layout = COMMANDS.get(words[0] & OPCODE_MASK)
+        if layout is not None and "device_id" in layout.FIELDS:
+            device_id = layout.decode(*words).device_id  # type: ignore[attr-defined]
+            (asked if verdict == Verdict.REFUSED else needed).add(device_id)
+    for node, n, slot in scene.touched.l1:
+        table, page = scene.world.tables.get((node, n)), scene.world.l2.get((node, n, slot))
+        if (
+            table is None
+            or page is None
+            or table.use != PageUse.DEVICE
+            or page >> PAGE_SHIFT not in scene.touched.pages
+        ):
+            continue
+        ids = range(slot * table.per_page, (slot + 1) * table.per_page)
+        if any(i in ids for i in asked) and not any(i in ids for i in needed):
+            yield Broken(
+                H9, "A refused request left a level-2 page in the hardware's table.", page, table.page_bytes, Use.L2
+            )
             return
 
 
@@ -210,7 +295,7 @@ def h3(scene: Scene) -> Iterator[Broken]:
     """Pages of the hardware's queue and tables that the host can reach (again)."""
     if not scene.deprivileged:
         return
-    yield from _returned(scene, [pfn for pfn, _, now in scene.changed if now.whose <= Whose.SHARED])
+    yield from _returned(scene, [pfn for pfn, was, now in scene.changed if now.whose <= Whose.SHARED < was.whose])
     for slot in scene.touched.l1:
         page_addr = scene.world.l2.get(slot)
         table = scene.world.tables.get(slot[:2])
@@ -260,14 +345,15 @@ def _moved(scene: Scene, rule: Rule) -> Iterator[Broken]:
         queue = scene.world.queues.get(number)
         if queue is not None:
             now = GITS_CBASER.decode(node.cbaser)
-            if now.valid and (now.physical_address, now.size + 1 << PAGE_SHIFT) != (queue.addr, queue.length):
-                yield Broken(rule, "GITS_CBASER names another queue than the one that the hypervisor took.",
+            named = (now.physical_address, now.size + 1 << PAGE_SHIFT)
+            if not now.valid or named != (queue.addr, queue.length):
+                yield Broken(rule, "GITS_CBASER does not name the queue that the hypervisor took.",
                              now.physical_address, now.size + 1 << PAGE_SHIFT, PageUse.QUEUE)  # fmt: skip
         for n, value in enumerate(node.baser):
             table = scene.world.tables.get((number, n))
             if table is not None and _table_changed(table, value):
                 register = GITS_BASER.decode(value)
-                yield Broken(rule, f"GITS_BASER<n> names another {table.use} table than the one that the hypervisor took.",
+                yield Broken(rule, f"GITS_BASER<n> does not name the {table.use} table that the hypervisor took.",
                              baser_address(register), table.length, table.use)  # fmt: skip
 
 
@@ -341,8 +427,10 @@ def h13(scene: Scene) -> Iterator[Broken]:
 
 def h11(scene: Scene) -> Iterator[Broken]:
     """The tables of redistributors with LPIs on."""
-    if not scene.touched.redistributors:
-        return
+    given = [pfn for pfn, was, now in scene.changed if now.whose in (Whose.HYP, Whose.GUEST) and now.whose != was.whose]
+    for pfn, key, _ in scene.world.users(given):
+        if key[0] == Use.CONFIG and scene.who.use_of(pfn) != PageUse.CONFIG:
+            yield Broken(H11, f"LPIs are on and {_NOUN[key[0]]} was given away.", *_whole(pfn), key[0])
     guarded = scene.deprivileged and scene.view.guards_redistributors()
     for cpu in scene.touched.redistributors:
         for kind in (Use.CONFIG, Use.PENDING):
@@ -375,13 +463,14 @@ def h12(scene: Scene) -> Iterator[Broken]:
 
 
 def _table_changed(table: RecordedTable, value: int) -> bool:
-    """Whether GITS_BASER<n> names another table than the recorded one; a register that is not Valid names none."""
-    now = table_of(value)
-    return now is not None and now != table
+    """Whether GITS_BASER<n> names another table than the recorded one, or none."""
+    return table_of(value) != table
 
 
 def _own_use(scene: Scene, key: Key) -> str | None:
     """For which use the pages of an extent may be the ITS's own."""
+    if key[0] == Use.L2:
+        return None
     if key[0] == Use.TABLE:
         table = table_of(scene.view.nodes()[key[1]].baser[key[2]])
         return None if table is None else table.use
@@ -417,7 +506,7 @@ class Invariant(NamedTuple):
 
 INVARIANTS: Final = (
     Invariant(H1, h1, Part.EXTENTS | Part.PAGES),
-    Invariant(H2, h2, Part.SWAPPED),
+    Invariant(H2, h2, Part.SWAPPED | Part.QUEUE),
     Invariant(H3, h3, Part.PAGES | Part.L1),
     Invariant(H4, h4, Part.NODES),
     Invariant(H5, h5, Part.PAGES),
@@ -426,7 +515,7 @@ INVARIANTS: Final = (
     Invariant(H8, h8, Part.QUEUE),
     Invariant(H9, h9, Part.PAGES),
     Invariant(H10, h10, Part.QUEUE),
-    Invariant(H11, h11, Part.REDISTRIBUTORS),
+    Invariant(H11, h11, Part.REDISTRIBUTORS | Part.PAGES),
     Invariant(H12, h12, Part.REDISTRIBUTORS),
     Invariant(H13, h13, Part.EXTENTS),
     Invariant(H14, h14, Part.EXTENTS),

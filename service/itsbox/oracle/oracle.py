@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from itsbox.arch.hypercalls import find_hypercall
 from itsbox.arch.its_registers import register_at
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
-from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
+from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER, REGISTERS_V41
 from itsbox.arch.redist_registers import register_at as gicr_register_at
 from itsbox.arch.register_map import Place as RegisterPlace
 from itsbox.arch.values import PAGE_SHIFT
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_PER_OP", "Oracle"]
 
 MAX_PER_OP: Final = 64
-"""Violations kept of one op; a turn of the queue could bring thousands of the same kind."""
+"""Violations kept of one op, beside the first of each kind: a turn of the queue could bring thousands of the same."""
 
 _NONE: Final[tuple[Violation, ...]] = ()
 _DEPRIVILEGED: Final = "deprivileged"
@@ -69,7 +70,7 @@ class Oracle:
     """
 
     __slots__ = (
-        "_gicr_end", "_gicrs", "_nodes", "_op", "_phase", "_queues", "_scene", "_seen", "_step", "dma",
+        "_gicr_end", "_gicrs", "_kinds", "_nodes", "_op", "_phase", "_queues", "_scene", "_seen", "_step", "dma",
         "lockstep", "map", "records", "touched", "view", "violations", "who", "world",
     )  # fmt: skip
 
@@ -85,10 +86,11 @@ class Oracle:
         self.who.before = self.dma.settle
         self.violations: list[Violation] = []
         self._seen: set[tuple[str, int]] = set()
+        self._kinds: set[str] = set()
         self._op: Op = Drive("reset", {})
         self._step = 0
         self._queues: tuple[HostQueue, ...] = ()
-        self._scene = Scene(self.world, view, self.who, records, self.touched, self._op, Done())
+        self._scene = Scene(self.world, view, self.who, records, self.touched, self._place, self._op, Done())
         self._phase = view.phase()
         self._nodes: tuple[Node, ...] = view.nodes()
         self._gicrs: tuple[Gicr, ...] = view.gicrs()
@@ -134,6 +136,7 @@ class Oracle:
             return _NONE
         found, self.violations = self.violations, []
         self._seen.clear()
+        self._kinds.clear()
         return found
 
     def _look_around(self, op: Op, outcome: Outcome) -> None:
@@ -246,8 +249,6 @@ class Oracle:
         command: Command | None = None,
     ) -> None:
         """Add a violation unless the op has it already. ``where``: address and bytes; ``access``: who, how, why."""
-        if len(self.violations) >= MAX_PER_OP:
-            return
         pfn = where[0] >> PAGE_SHIFT
         page = self.view.pages.page(pfn)
         kind = Kind(
@@ -259,10 +260,11 @@ class Oracle:
             table=table,
             phase=self._phase,
         )
-        seen = (bucket_of(tuple(kind)), pfn)
-        if seen in self._seen:
+        bucket = bucket_of(tuple(kind))
+        if (bucket, pfn) in self._seen or (len(self.violations) >= MAX_PER_OP and bucket in self._kinds):
             return
-        self._seen.add(seen)
+        self._seen.add((bucket, pfn))
+        self._kinds.add(bucket)
         use = self.world.own.get(pfn, "") if page.whose == Whose.HYP else ""
         self.violations.append(
             Violation(
@@ -294,7 +296,8 @@ class Oracle:
         if isinstance(op, MmioRead):
             return f"{self._register(op.addr)} read {op.size}"
         if isinstance(op, Hvc):
-            return f"hvc {op.function}"
+            known = find_hypercall(op.function)
+            return f"hvc {op.function if known is None else known.name}"
         if isinstance(op, Drive):
             return f"driver {op.call}"
         return type(op).__name__.lower()
@@ -306,7 +309,7 @@ class Oracle:
             if base <= addr < base + _ITS_FRAMES and not where.gicr <= addr < self._gicr_end:
                 return register_at(addr - base)
         if where.gicr <= addr < self._gicr_end:
-            return gicr_register_at((addr - where.gicr) % where.gicr_stride)
+            return gicr_register_at((addr - where.gicr) % where.gicr_stride, REGISTERS_V41)
         return None
 
     def _is_half_write(self, op: Op) -> bool:

@@ -6,6 +6,7 @@ does not bind a hypervisor that keeps none.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 __all__ = ["HostQueue", "NoRecords", "Records"]
@@ -43,6 +44,9 @@ class Records(Protocol):
     def queues(self) -> tuple[HostQueue, ...]:
         """The host's queue of every ITS that the hypervisor stands before."""
 
+    def looked(self) -> Collection[tuple[int, int, int, int]] | None:
+        """The commands that the hypervisor looked at in the last trap, as words; None if it stands before no queue."""
+
 
 class NoRecords:
     """No hypervisor, or one that keeps no records."""
@@ -62,3 +66,7 @@ class NoRecords:
     def queues(self) -> tuple[HostQueue, ...]:
         """None."""
         return ()
+
+    def looked(self) -> Collection[tuple[int, int, int, int]] | None:
+        """Unknown."""
+        return None

@@ -78,6 +78,9 @@ class View(Protocol):
     def guards_redistributors(self) -> bool:
         """Whether the redistributors' frames are the hypervisor's."""
 
+    def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
+        """Whether the device table, as it is in memory now, gives the device a translation table that touches a frame."""
+
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them, or None where nothing answers."""
 
