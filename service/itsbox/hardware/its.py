@@ -401,7 +401,7 @@ class Its:
         """Carry out the command at a byte offset of the queue; False when the queue stays at it."""
         slot = offset // COMMAND_SIZE
         found = self.interconnect.unpack(_ITS, self.queue_base + offset, _COMMAND, _WHY_COMMAND)
-        words: tuple[int, int, int, int] = _NOTHING if found is None else found
+        words: tuple[int, int, int, int] = self._unread() if found is None else found
         name, decode, execute = self.commands.get(words[0] & OPCODE_MASK, _UNKNOWN)
         self.command = (slot, name, words)
         if found is None and self.profile.queue_fault == "stall":
@@ -421,11 +421,19 @@ class Its:
         """Record a command that was not carried out; whether the queue goes on."""
         unknown = name is None or cause is Cause.UNKNOWN_COMMAND
         error = CommandError.UNKNOWN_COMMAND if unknown else command_error(name or "", cause)
-        stalled = cause is Cause.MEMORY_FAULT or self.stall_on_error
+        stalled = self._stalls(cause)
         verdict = Verdict.STALLED if stalled else Verdict.ERROR
         self.records.append((slot, name, words, verdict, error, None))
         self.log.emit(COMMAND_ERROR, slot, name, words, error, error.code, stalled)
         return not stalled
+
+    def _unread(self) -> tuple[int, int, int, int]:
+        """What a command in missing memory reads as."""
+        return _NOTHING
+
+    def _stalls(self, cause: Cause) -> bool:
+        """Whether the queue stays at a command that failed."""
+        return cause is Cause.MEMORY_FAULT or self.stall_on_error
 
 
 # ---------------------------------------------------------------- register rows
