@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from itsbox.arch.its_tables import (
     CTE,
+    CTE_PTA,
     DTE,
     ITE,
     VTE,
@@ -30,7 +31,7 @@ from itsbox.arch.layout import Layout
 from tests.arch.strategies import ROUND_TRIP, STEADY, values_of
 
 KB = 1024
-ENTRIES: tuple[type[Layout], ...] = (L1Entry, L1Entry_QEMU, DTE, CTE, ITE, VTE, VTE_V41)
+ENTRIES: tuple[type[Layout], ...] = (L1Entry, L1Entry_QEMU, DTE, CTE, CTE_PTA, ITE, VTE, VTE_V41)
 
 # Bytes dumped from the RAM of a running model, little endian.
 DUMPS: tuple[tuple[Layout, str], ...] = (
@@ -50,7 +51,7 @@ def test_an_entry_has_the_bytes_of_the_dump(entry: Layout, dump: str) -> None:
     assert cls.decode(*cls.STRUCT.unpack(bytes.fromhex(dump))) == entry
 
 
-@pytest.mark.parametrize("cls, size", list(zip(ENTRIES, (8, 8, 8, 8, 12, 8, 32), strict=True)))
+@pytest.mark.parametrize("cls, size", list(zip(ENTRIES, (8, 8, 8, 8, 8, 12, 8, 32), strict=True)))
 def test_entries_have_their_size_and_zero_is_invalid(cls: type[Layout], size: int) -> None:
     """Zeroed memory holds invalid entries only, whatever the format."""
     entry = cls.decode(*(0 for _ in cls.WIDTHS))

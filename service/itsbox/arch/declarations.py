@@ -23,6 +23,7 @@ TABLES: Final[tuple[type[Layout], ...]] = (
     its_tables.L1Entry_QEMU,
     its_tables.DTE,
     its_tables.CTE,
+    its_tables.CTE_PTA,
     its_tables.ITE,
     its_tables.VTE,
     its_tables.VTE_V41,

@@ -54,6 +54,14 @@ class CTE(Layout):
     rd_base: int = bits(0, 16, 1, arm="RDbase", doc="processor number")
 
 
+@layout(words=1, name="CTE", spec="IMPLEMENTATION DEFINED; this project's own")
+class CTE_PTA(Layout):
+    """Collection table entry where GITS_TYPER.PTA is 1: RDbase is an address."""
+
+    valid:   int = bits(0,  0,     arm="Valid")
+    rd_base: int = bits(0, 51, 16, arm="RDbase", doc="frame address >> 16")
+
+
 @layout(words=(64, 32), spec=_QEMU)
 class ITE(Layout):
     """Interrupt translation entry, twelve bytes."""
@@ -89,6 +97,11 @@ class VTE_V41(Layout):
     default_doorbell: int = bits(3, 31,  0, arm="Default_Doorbell_pINTID", doc="1023: none")
 
 # fmt: on
+
+
+def rd_frame(rd_base: int) -> int:
+    """Address of the RD frame that an RDbase names where GITS_TYPER.PTA is 1: it holds bits [51:16]."""
+    return rd_base << 16
 
 
 def entries_per_page(page_size: int, entry_size: int) -> int:

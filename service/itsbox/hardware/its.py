@@ -33,7 +33,7 @@ from itsbox.arch.its_registers import (
     icid_bits,
     ite_bytes,
 )
-from itsbox.arch.its_tables import L1Entry, L1Entry_QEMU, l2_address
+from itsbox.arch.its_tables import L1Entry, L1Entry_QEMU, l2_address, rd_frame
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.arch.values import FIRST_LPI
 from itsbox.arch.words import with_high_half
@@ -347,10 +347,13 @@ class Its:
         return FIRST_LPI <= intid < self.lpi_limit
 
     def redistributor_of(self, rd_base: int, *, whole: bool = False) -> int | None:
-        """Index of the redistributor that a command's RDbase names (PTA=0: a processor number), or None.
+        """Index of the redistributor that a command's RDbase names, or None.
 
-        whole: compare all bits of the field; otherwise those that the profile keeps.
+        RDbase is a processor number, or with PTA=1 bits [51:16] of the address of an RD frame (IHI 0069H.b, GITS_TYPER.PTA).
+        whole: compare all bits of a number; otherwise those that the profile keeps.
         """
+        if self.typer.pta:
+            return self.profile.redistributor_at(rd_base, len(self.redistributors))
         number = rd_base if whole else rd_base % (1 << self.profile.rd_base_bits)
         return number if number < len(self.redistributors) else None
 
@@ -363,9 +366,9 @@ class Its:
         return [node for node in self.siblings.nodes if node is not self and node.enabled] if self.typer.vmovp else []
 
     def message(self, rd_base: int) -> None:
-        """A bus message to a redistributor (SYNC): with PTA=1 it goes to an address, which is the oracle's business."""
+        """A bus message to a redistributor: with PTA=1 it goes to an address, which is the oracle's business."""
         if self.typer.pta and self.on_message is not None:
-            self.on_message(Initiator.ITS, rd_base, Why.RD_BASE)
+            self.on_message(_ITS, rd_frame(rd_base), Why.RD_BASE)
 
     # ---------------------------------------------------------------- the queue
 

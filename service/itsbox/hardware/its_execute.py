@@ -25,7 +25,7 @@ from itsbox.arch.its_commands import (
     SYNC,
 )
 from itsbox.arch.its_errors import Cause
-from itsbox.arch.its_tables import CTE, DTE, ITE, event_count
+from itsbox.arch.its_tables import CTE, CTE_PTA, DTE, ITE, event_count
 from itsbox.hardware.its_lookup import (
     lookup_collection,
     lookup_device,
@@ -61,11 +61,14 @@ def mapd(its: Its, c: MAPD) -> Cause | None:
 
 
 def mapc(its: Its, c: MAPC) -> Cause | None:
-    """Map a collection to a redistributor, or unmap it. RDbase is ignored with V=0."""
+    """Map a collection to a redistributor, or unmap it. RDbase is ignored with V=0, and believed where it is an address."""
     if c.icid >= its.collection_table.entries:
         return Cause.COLLECTION_OOR
     if not c.valid:
         return store_entry(its, its.collection_table, c.icid, 0, Why.CTE)
+    if its.typer.pta:
+        word = CTE_PTA(_VALID, c.rd_base).encode()[0]
+        return store_entry(its, its.collection_table, c.icid, word, Why.CTE)
     target = its.redistributor_of(c.rd_base)
     if target is None:
         return Cause.PROCNUM_OOR
@@ -174,7 +177,7 @@ def invall(its: Its, c: INVALL) -> Cause | None:
     if not its.checks_invall:
         return None
     entry = lookup_collection(its, c.icid)
-    return None if isinstance(entry, CTE) else entry
+    return entry if isinstance(entry, Cause) else None
 
 
 def sync(its: Its, c: SYNC) -> Cause | None:
@@ -185,6 +188,8 @@ def sync(its: Its, c: SYNC) -> Cause | None:
 
 def movall(its: Its, c: MOVALL) -> Cause | None:
     """Move every pending LPI of one redistributor to another."""
+    its.message(c.rd_base1)
+    its.message(c.rd_base2)
     source = its.redistributor_of(c.rd_base1, whole=True)
     target = its.redistributor_of(c.rd_base2, whole=True)
     if source is None or target is None:

@@ -14,6 +14,7 @@ from itsbox.arch.its_errors import Cause
 from itsbox.arch.its_registers import GITS_BASER, baser_address, baser_page_size
 from itsbox.arch.its_tables import (
     CTE,
+    CTE_PTA,
     DTE,
     ITE,
     L1_ENTRY_SIZE,
@@ -101,6 +102,11 @@ def _decode_collection(word: int) -> CTE:
     return CTE.decode(word)
 
 
+@lru_cache(maxsize=_KNOWN)
+def _decode_address_collection(word: int) -> CTE_PTA:
+    return CTE_PTA.decode(word)
+
+
 class Walker(Protocol):
     """Who walks a table: an ITS, or a redistributor its vPE table (GICv4.1)."""
 
@@ -180,7 +186,7 @@ def store_ite(its: Its, address: int, ite: ITE | None) -> Cause | None:
     return None if its.interconnect.store(_ITS, address, data, _WHY_ITE) else Cause.MEMORY_FAULT
 
 
-def lookup_collection(its: Its, icid: int) -> CTE | Cause:
+def lookup_collection(its: Its, icid: int) -> CTE | CTE_PTA | Cause:
     """The valid collection table entry of an ICID."""
     table = its.collection_table
     if icid >= table.entries:
@@ -195,13 +201,17 @@ def lookup_collection(its: Its, icid: int) -> CTE | Cause:
     word = its.interconnect.read(_ITS, address, 8, _WHY_CTE)
     if word is None:
         return Cause.MEMORY_FAULT
-    entry = _decode_collection(word)
+    entry = _decode_address_collection(word) if its.typer.pta else _decode_collection(word)
     return entry if entry.valid else Cause.UNMAPPED_COLLECTION
 
 
 def lookup_redistributor(its: Its, icid: int) -> int | Cause:
-    """The index of the redistributor that an ICID points at."""
+    """The index of the redistributor that an ICID points at; where RDbase is an address, a message goes there."""
     entry = lookup_collection(its, icid)
-    if not isinstance(entry, CTE):
+    if isinstance(entry, Cause):
         return entry
+    if its.typer.pta:
+        its.message(entry.rd_base)
+        target = its.redistributor_of(entry.rd_base)
+        return Cause.PROCNUM_OOR if target is None else target
     return entry.rd_base if entry.rd_base < len(its.redistributors) else Cause.PROCNUM_OOR

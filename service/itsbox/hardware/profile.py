@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from itsbox.arch.its_tables import rd_frame
+
 __all__ = ["PROFILES", "MemoryMap", "Profile"]
 
 _KIB: Final = 1 << 10
@@ -106,6 +108,11 @@ class Profile:
         """Whether the ITS handles virtual LPIs (GICv4)."""
         return self.gic >= 4
 
+    def redistributor_at(self, rd_base: int, cpus: int) -> int | None:
+        """Number of the redistributor, of so many, whose RD frame is at an RDbase that is an address (PTA=1), or None."""
+        number, rest = divmod(rd_frame(rd_base) - _GICR, self.gicr_stride)
+        return number if not rest and 0 <= number < cpus else None
+
     def memory_map(self, ram_mib: int) -> MemoryMap:
         """The addresses for a machine with that much RAM (MiB): QEMU's ``virt`` map, carve-outs at the end of RAM.
 
@@ -169,6 +176,13 @@ _VIRT_GICV3: Final = Profile(
     gicr_idbits=15,
 )
 
+_VIRT_GICV3_PTA: Final = replace(
+    _VIRT_GICV3,
+    name="virt-gicv3-pta",
+    doc="As virt-gicv3 with GITS_TYPER.PTA = 1: RDbase is the address of an RD frame, in commands and in collection entries.",
+    its_typer=0x0000_001F_0009_EFB1,
+)
+
 _VIRT_GICV4: Final = replace(
     _VIRT_GICV3,
     name="virt-gicv4",
@@ -221,5 +235,6 @@ _SNAPDRAGON: Final = replace(
 )
 
 PROFILES: Final[dict[str, Profile]] = {
-    profile.name: profile for profile in (_VIRT_GICV3, _VIRT_GICV4, _VIRT_GICV4_1, _VIRT_GICV4_DUAL_ITS, _SNAPDRAGON)
+    profile.name: profile
+    for profile in (_VIRT_GICV3, _VIRT_GICV3_PTA, _VIRT_GICV4, _VIRT_GICV4_1, _VIRT_GICV4_DUAL_ITS, _SNAPDRAGON)
 }

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
-from itsbox.arch.its_tables import CTE, DTE, ITE, L1_ENTRY_SIZE, VTE, VTE_V41, event_count
+from itsbox.arch.its_tables import CTE, CTE_PTA, DTE, ITE, L1_ENTRY_SIZE, VTE, VTE_V41, event_count
 from itsbox.arch.lpi_tables import VSGIS, pending_table_bytes
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
 from itsbox.hardware.lpi import table_bits
@@ -81,9 +81,10 @@ def _event(ite: ITE) -> dict[str, int]:
 
 
 def _collections(its: Its, mem: PhysMem) -> dict[str, Any]:
+    entry = CTE_PTA if its.typer.pta else CTE
     found = {}
     for icid, _, raw in table_entries(its, mem, its.current_table("collection")):
-        cte = CTE.decode(*CTE.STRUCT.unpack_from(raw))
+        cte = entry.decode(*entry.STRUCT.unpack_from(raw))
         if cte.valid:
             found[str(icid)] = {"rd": cte.rd_base}
     return found

@@ -14,7 +14,7 @@ from itsbox.arch.dist_registers import GICD_CTLR, GICD_IIDR, GICD_TYPER, GICD_TY
 from itsbox.arch.its_commands import COMMAND_SIZE, COMMANDS, COMMANDS_V41, decode_command
 from itsbox.arch.its_registers import GITS_CREADR, GITS_CWRITER, TRANSLATION_FRAME
 from itsbox.arch.its_registers import REGISTERS as ITS_REGISTERS
-from itsbox.arch.its_tables import CTE, DTE, VTE, VTE_V41, L1Entry
+from itsbox.arch.its_tables import CTE, CTE_PTA, DTE, VTE, VTE_V41, L1Entry
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
     GICR_IIDR,
@@ -226,7 +226,11 @@ def _level1(its: Its, table: Table, index: int, word: int) -> dict[str, Any]:
 
 
 def _level2(its: Its, mem: PhysMem, kind: str, table: Table) -> Iterator[dict[str, Any]]:
-    layout: type[Layout] = {"device": DTE, "collection": CTE, "vpe": VTE_V41 if its.profile.gicv4_1 else VTE}[kind]
+    layout: type[Layout] = {
+        "device": DTE,
+        "collection": CTE_PTA if its.typer.pta else CTE,
+        "vpe": VTE_V41 if its.profile.gicv4_1 else VTE,
+    }[kind]
     for ident, addr, raw in table_entries(its, mem, table):
         entry = layout.decode(*layout.STRUCT.unpack_from(raw))
         yield {"id": ident, "addr": hex(addr), "raw": raw.hex(), "fields": show_fields(entry)}
