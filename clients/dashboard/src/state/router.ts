@@ -86,10 +86,16 @@ function writeAddress(): void {
   wrote = performance.now();
 }
 
+/** Before an entry is left: the back button leads to the moment that it showed last. */
+function settle(): void {
+  if (timer !== null) writeAddress();
+}
+document.addEventListener("click", settle, { capture: true }); // a click may be on a link
+
 /** Goes somewhere, with an entry in the history. */
 export function go(to: Place): void {
   follow();
-  if (timer !== null) writeAddress(); // the back button leads to the moment that was left
+  settle();
   const hash = hashOf(to);
   if (hash !== known) history.pushState(null, "", hash);
   known = location.hash;

@@ -54,6 +54,17 @@ it("keeps the moment when the view changes at the same time, and leaves it in th
   expect(history.length).toBe(entries + 1);
 });
 
+it("leaves the newest moment in the entry that a link leads away from", async () => {
+  const { showMoment } = await openedAt("#/s/x/events");
+  await vi.advanceTimersByTimeAsync(1000);
+  showMoment(9);
+  await vi.advanceTimersByTimeAsync(0);
+  showMoment(8);
+  document.body.click();
+
+  expect(location.hash).toBe("#/s/x/events?at=8");
+});
+
 it("writes no address over the one that a link has just led to", async () => {
   const { place, showMoment } = await openedAt("#/s/x/events");
   showMoment(9);
