@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from itsbox.arch.its_commands import MAPD, VMAPP
@@ -38,6 +38,7 @@ class Notes(NoRecords):
         self.itts: dict[int, frozenset[int]] = {}
         self.vpes: set[int] | None = None
         self.queue: HostQueue | None = None
+        self.passed: set[tuple[int, int, int, int]] | None = None
 
     def pins(self, pfn: int) -> int | None:
         """As the test says."""
@@ -54,6 +55,10 @@ class Notes(NoRecords):
     def queues(self) -> tuple[HostQueue, ...]:
         """As the test says."""
         return () if self.queue is None else (self.queue,)
+
+    def looked(self) -> Collection[tuple[int, int, int, int]] | None:
+        """As the test says."""
+        return self.passed
 
 
 class Stage:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
+from itsbox.arch.its_registers import GITS_CBASER
 from itsbox.memory.interconnect import Why
-from itsbox.ops import CommandRecord, Done, MmioWrite, Msi, Refused, Verdict
+from itsbox.ops import CommandRecord, Done, Drive, MmioWrite, Msi, Op, Refused, Verdict
 from itsbox.oracle.invariants import INVARIANTS
 from itsbox.oracle.records import HostQueue
 from itsbox.oracle.rules import RULES
+from itsbox.oracle.violations import Violation
 from itsbox.reasons import Reason
-from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds, pfn
+from tests.oracle.stage import CWRITER, FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds, pfn
 
 REFUSED: CommandRecord = (0, "MAPD", (8, 0, 0, 0), Verdict.REFUSED, None, Reason.ITT_NOT_HOST_OWNED)
 EXECUTED: CommandRecord = (0, "SYNC", (5, 0, 0, 0), Verdict.EXECUTED, None, None)
@@ -179,7 +183,7 @@ def test_h3_a_level_2_page_must_have_left_the_host() -> None:
 
 
 def test_h4_the_registers_keep_their_names() -> None:
-    """After the switch-over GITS_CBASER or GITS_BASER<n> names something else; while not Valid they name nothing."""
+    """After the switch-over GITS_CBASER or GITS_BASER<n> names something else, or, not Valid, nothing."""
     stage = Stage()
     stage.taken_over()
     stage.begin(MmioWrite(MAP["its"] + 0x80, 8, 0))
@@ -193,6 +197,105 @@ def test_h4_the_registers_keep_their_names() -> None:
     stage.begin(MmioWrite(MAP["its"] + 0x100, 8, 0))
     stage.node(enabled=False)
     assert not stage.end()
+
+    stage.begin(MmioWrite(MAP["its"] + 0x80, 8, 0))
+    stage.view._nodes = (
+        stage.view._nodes[0]._replace(cbaser=GITS_CBASER.decode(stage.view._nodes[0].cbaser).replace(valid=0).word()),
+    )
+    stage.view.moved = True
+    assert kinds(stage.end()) == [("H4", "registers-kept")]
+
+    stage.begin(MmioWrite(MAP["its"] + 0x100, 8, 0))
+    stage.node(enabled=False)
+    stage.view._nodes = (stage.view._nodes[0]._replace(baser=(0,) * 8),)
+    assert kinds(stage.end()) == [("H4", "registers-kept")]
+
+
+def test_h2_nothing_reaches_the_hardware_unseen() -> None:
+    """A command that hardware carried out was looked at in the same trap, unless it had been waiting or a driver's op ran."""
+    seen, unseen = (5, 0, 0, 0), (5, 0, 1 << 16, 0)
+    outcome = Done([EXECUTED, (3, "SYNC", unseen, Verdict.ERROR, None, None)])
+    stage = Stage()
+    stage.notes.queue = _queue(0, 0)
+    stage.op()
+
+    def turn(
+        words: set[tuple[int, int, int, int]] | None, op: Op = CWRITER, *, waits: bool = False
+    ) -> Sequence[Violation]:
+        stage.notes.passed = words
+        stage.notes.queue = _queue(0, 0)
+        stage.op()
+        stage.begin(op)
+        stage.notes.queue = _queue(0x40, 0x40)._replace(waiting=waits)
+        return stage.end(outcome)
+
+    (violation,) = turn({seen})
+    assert (violation.oracle, violation.command, violation.places[0].addr) == ("H2", (3, "SYNC", unseen), HOST + 3 * 32)
+    assert not turn({seen, unseen})
+    assert not turn(None)
+    assert not turn({seen}, waits=True)
+    assert not turn({seen}, Drive("sync", {}))
+
+
+def test_h8_a_queue_set_up_anew_begins_at_its_start() -> None:
+    """A write of GITS_CBASER sets GITS_CREADR to 0 and leaves GITS_CWRITER: no command was passed over."""
+    for op, expected in ((MmioWrite(MAP["its"] + 0x80, 8, 0), []), (CWRITER, [("H8", "host-creadr")])):
+        stage = Stage()
+        stage.notes.queue = _queue(0x220, 0x220)
+        stage.op()
+        stage.begin(op)
+        stage.notes.queue = _queue(0, 0x220)
+        assert kinds(stage.end()) == expected
+
+
+def test_h9_a_refused_command_among_others() -> None:
+    """Beside commands that were carried out, what a refused one left shows: a page with no use, and a level-2 page of its own."""
+    bad = (0, "MAPD", (8 | 0x9000 << 32, 0, 0, 0), Verdict.REFUSED, None, Reason.ITT_NOT_HOST_OWNED)
+    good = (1, "INT", (3 | 0x1 << 32, 0, 0, 0), Verdict.EXECUTED, None, None)
+    same = (1, "INT", (3 | 0x9001 << 32, 0, 0, 0), Verdict.EXECUTED, None, None)
+
+    def turn(*, commands: list[CommandRecord], page: str = "", level_2: bool = False) -> list[tuple[str, str]]:
+        stage = Stage()
+        stage.taken_over()
+        stage.begin()
+        if page:
+            stage.pages(HOST, 0x1000, page)
+        if level_2:
+            stage.pages(FLAT, PAGE64, "hyp OWNED")
+            stage.level_1(0x9000 // 8192, FLAT)
+            stage.hyp(L1 + 8 * (0x9000 // 8192), write=True)
+        return kinds(stage.end(Refused(Reason.ITT_NOT_HOST_OWNED, None, commands)))
+
+    left = [("H9", "nothing-left")]
+    assert turn(commands=[good, bad], page="hyp OWNED") == left
+    assert turn(commands=[good, bad], page="host SHARED_OWNED pins=1") == []
+    assert turn(commands=[good, bad], level_2=True) == left
+    assert turn(commands=[same, bad], level_2=True) == []
+    assert turn(commands=[good, same], level_2=True) == []
+
+
+def test_h11_a_configuration_table_in_use_stays() -> None:
+    """The page of a configuration table that a redistributor reads becomes a guest's."""
+    stage = Stage()
+    stage.begin()
+    stage.gicr(0, on=True)
+    stage.end()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "guest OWNED")
+
+    assert ("H11", "lpi-tables") in kinds(stage.end())
+
+
+def test_h1_a_level_2_page_in_use_stays() -> None:
+    """A page that level 1 of a table names which nobody took is the ITS's all the same."""
+    for enabled, expected in ((True, [("H1", "hardware-writes")]), (False, [])):
+        stage = Stage()
+        stage.node(enabled=enabled)
+        stage.level_1(0, L2)
+        stage.op()
+        stage.begin()
+        stage.pages(L2 + 0x3000, 0x1000, "guest OWNED")
+        assert kinds(stage.end()) == expected
 
 
 def test_h15_half_writes_leave_a_legal_value() -> None:

@@ -64,8 +64,10 @@ def test_the_oracle_is_no_part_of_the_machines_state() -> None:
 
 
 def test_an_op_is_not_told_more_than_so_often() -> None:
-    """A turn of the queue that writes into hundreds of foreign pages keeps the first findings."""
+    """A turn of the queue that writes into hundreds of foreign pages keeps the first findings, and the first of each kind."""
     host = _host()
+    host.post(MAPD(device_id=0x200, size=4, itt_addr=host.guest_page(3), valid=1))
+    _machine(host).violations.clear()
     commands = [
         command
         for n in range(100)
@@ -77,9 +79,15 @@ def test_an_op_is_not_told_more_than_so_often() -> None:
     offset = host.write_offset
     for command in commands:
         offset = host.put(command, offset)
+    offset = host.put(MAPTI(device_id=0x200, event_id=0, intid=8200, icid=0), offset)
     host.ring(offset)
+    found = _machine(host).violations
 
-    assert len(_machine(host).violations) == MAX_PER_OP
+    assert {(violation.oracle, violation.kind.owner) for violation in found[:MAX_PER_OP]} == {("DMA", "hyp")}
+    assert [(violation.oracle, violation.kind.owner) for violation in found[MAX_PER_OP:]] == [
+        ("DMA", "guest"),
+        ("H1", "hyp"),
+    ]
 
 
 def test_snapshots_carry_what_the_oracle_knows() -> None:

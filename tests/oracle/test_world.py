@@ -39,14 +39,23 @@ def test_two_extents_may_share_a_page() -> None:
     assert [key for _, key, _ in world.users([0x40000])] == [other]
 
 
-def test_replacing_a_table_forgets_what_its_entries_made() -> None:
-    """Devices of one ITS are forgotten, vPEs and other ITSs' devices are not."""
+def test_a_table_that_rests_is_found_again() -> None:
+    """With its table an ITS loses sight of its devices, not of vPEs nor of another ITS's devices; with it they come back."""
     world = World()
+    extent, other = Extent(0x4000_0000, 0x100, True), Extent(0x4100_0000, 0x100, True)
     for key in (ITT, (Use.ITT, 1, 7), (Use.VPT, 0, 7)):
-        world.put(key, Extent(0x4000_0000, 0x100, True))
-    world.forget(Use.ITT, 0)
-
+        world.put(key, extent)
+    world.rest(Use.ITT, 0, 0x4200_0000)
+    world.wake(Use.ITT, 0, 0x4300_0000)
     assert set(world.extents) == {(Use.ITT, 1, 7), (Use.VPT, 0, 7)}
+
+    world.put(ITT, other)
+    world.rest(Use.ITT, 0, 0x4300_0000)
+    world.wake(Use.ITT, 0, 0x4200_0000)
+    assert world.extents[ITT] == extent
+    world.rest(Use.ITT, 0, 0x4200_0000)
+    world.wake(Use.ITT, 0, 0x4300_0000)
+    assert world.extents[ITT] == other
 
 
 def test_level_1_is_found_by_address() -> None:

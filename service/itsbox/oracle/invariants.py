@@ -138,12 +138,12 @@ def _loose_level_2(scene: Scene, given: Collection[int]) -> Iterator[tuple[int, 
             table = table_of(value)
             if table is None or not table.indirect or not node.enabled or (number, n) in scene.world.tables:
                 continue
-            for slot, word in scene.view.words(table.addr, table.length):
+            for _, word in scene.view.words(table.addr, table.length):
                 entry = L1Entry.decode(word)
                 extent = Extent(l2_address(entry, table.page_bytes), table.page_bytes, True)
                 if entry.valid:
                     for pfn in set(extent.pages).intersection(given):
-                        yield pfn, (Use.L2, number, slot), extent
+                        yield pfn, (Use.L2, number, n), extent
 
 
 def _foreign(scene: Scene, key: Key, extent: Extent) -> Iterator[Broken]:
@@ -469,9 +469,7 @@ def _table_changed(table: RecordedTable, value: int) -> bool:
 
 def _own_use(scene: Scene, key: Key) -> str | None:
     """For which use the pages of an extent may be the ITS's own."""
-    if key[0] == Use.L2:
-        return None
-    if key[0] == Use.TABLE:
+    if key[0] in (Use.TABLE, Use.L2):
         table = table_of(scene.view.nodes()[key[1]].baser[key[2]])
         return None if table is None else table.use
     return _PAGE_USE[key[0]]

@@ -200,7 +200,10 @@ class Oracle:
             before, table = table_of(was), table_of(value)
             if before is not None and before != table:
                 for kind in _ENTRIES.get(before.use, ()):
-                    self.world.forget(kind, number)
+                    self.world.rest(kind, number, before.addr)
+            if table is not None and before != table:
+                for kind in _ENTRIES.get(table.use, ()):
+                    self.world.wake(kind, number, table.addr)
             key = (Use.TABLE, number, n)
             in_use = table is not None and not table.indirect and new.enabled
             self.world.put_ranged(key, Extent(table.addr, table.length, True) if table and in_use else None)

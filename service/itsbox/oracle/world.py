@@ -75,7 +75,8 @@ class World:
     own: frame -> the use for which it is the ITS's own; extents: translation and virtual tables that hardware uses, by key;
     on_page: frame -> keys of ``extents``; ranged: the few large extents (queues, tables, pending and configuration tables),
     found by looking at each; queues, tables: what was recorded at takeover, by ITS and by (ITS, n); l2: (ITS, n, level-1
-    slot) -> address of the level-2 page that the hardware's entry names; level_1: frames of the recorded level-1 tables.
+    slot) -> address of the level-2 page that the hardware's entry names; resting: (kind, ITS, table) -> the extents of a table
+    that the ITS does not use at present; level_1: frames of the recorded level-1 tables.
 
     Invariant: ``on_page`` lists exactly the pages of ``extents``. While ``shared``, the dictionaries also belong to a snapshot
     and are copied before the first change.
@@ -89,6 +90,7 @@ class World:
     queues: dict[int, Extent] = field(default_factory=dict)
     tables: dict[tuple[int, int], RecordedTable] = field(default_factory=dict)
     l2: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    resting: dict[tuple[str, int, int], dict[Key, Extent]] = field(default_factory=dict)
     level_1: set[int] = field(default_factory=set)
     shared: bool = False
 
@@ -129,10 +131,20 @@ class World:
             else:
                 self.ranged[key] = extent
 
-    def forget(self, kind: str, node: int) -> None:
-        """Forget every extent of a kind of one ITS: its table was replaced."""
-        for key in [key for key in self.extents if key[0] == kind and key[1] == node]:
+    def rest(self, kind: str, node: int, table: int) -> None:
+        """An ITS uses a table no more, given by its address: hardware finds nothing of what its entries made."""
+        gone = {key: extent for key, extent in self.extents.items() if key[0] == kind and key[1] == node}
+        self._unshare()
+        for key in gone:
             self.put(key, None)
+        self.resting[kind, node, table] = gone
+
+    def wake(self, kind: str, node: int, table: int) -> None:
+        """An ITS uses a table (again): hardware finds what its entries made when it used it before."""
+        if (kind, node, table) in self.resting:
+            self._unshare()
+            for key, extent in self.resting.pop((kind, node, table)).items():
+                self.put(key, extent)
 
     def give(self, pfn: int, use: str | None) -> None:
         """Note that a page of the hypervisor is the ITS's own for a use, or no longer."""
@@ -211,4 +223,4 @@ class World:
             self._note_level_1()
 
 
-_PARTS: Final = ("own", "extents", "on_page", "ranged", "queues", "tables", "l2")
+_PARTS: Final = ("own", "extents", "on_page", "ranged", "queues", "tables", "l2", "resting")
