@@ -172,7 +172,7 @@ function Diagnosis({ value }: { value: Bag }) {
       {isBag(refused) && (
         <p>
           Refused: <b class="mono">{shown(refused.name)}</b> in slot {shown(refused.slot)}, <Chip tone="bad">{shown(refused.reason)}</Chip>{" "}
-          <span class="mono">-{shown(refused.errno)}</span>. {shown(refused.sentence)}
+          <span class="mono nowrap">-{shown(refused.errno)}</span>. {shown(refused.sentence)}
         </p>
       )}
       <div class="scroll" role="group" aria-label="Pointers" tabIndex={0}>
