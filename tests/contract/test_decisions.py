@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itsbox.machine.config import QUIRKS
+from itsbox.machine.config import CHOICES
 
 FOLDER = Path(__file__).parents[2] / "docs" / "decisions"
 RECORDS = sorted(FOLDER.glob("[0-9]*.md"))
@@ -50,7 +50,7 @@ def test_the_index_lists_every_record() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", sorted(set(QUIRKS) - {"coherent"}))
-def test_every_quirk_has_its_record(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(set(CHOICES) - {"coherent"}))
+def test_every_choice_has_its_record(name: str) -> None:
     """What a session may choose otherwise is a choice; coherency is a property of the machine instead."""
     assert any(f"`{name}" in path.read_text(encoding="utf-8") for path in RECORDS)

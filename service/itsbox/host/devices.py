@@ -50,9 +50,11 @@ def create_device(kernel: Kernel, its: ItsNode, device_id: int, vectors: int, *,
     """
     state = kernel.state
     ensure_entry(kernel, its, TABLE_DEVICES, device_id)
+    fitting = 1 << vectors.bit_length() - 1
     vectors = 1 << (vectors - 1).bit_length()
     capacity = max(vectors, _MIN_ITES)
-    size = max(capacity * ite_bytes(GITS_TYPER.decode(its.typer)), ITT_ALIGNMENT)
+    places = fitting if kernel.version.itt_rounds_down else capacity
+    size = max(places * _ite_bytes(kernel, its), ITT_ALIGNMENT)
     if kernel.version.itt_page_aligned:
         size = align_up(size, PAGE_SIZE)
     itt = alloc_itt(state.itt_pool, state.pages, size)
@@ -68,6 +70,12 @@ def create_device(kernel: Kernel, its: ItsNode, device_id: int, vectors: int, *,
     its.devices[device_id] = device
     _send_mapd(kernel, its, device, valid=True)
     return device
+
+
+def _ite_bytes(kernel: Kernel, its: ItsNode) -> int:
+    typer = GITS_TYPER.decode(its.typer)
+    # The next bit is the lowest of ID_bits.
+    return ite_bytes(typer) + (16 * (typer.id_bits % 2) if kernel.version.ite_bit_more else 0)
 
 
 def free_device(kernel: Kernel, its: ItsNode, device: ItsDevice) -> None:

@@ -185,7 +185,7 @@ def _probe_one(kernel: Kernel, base: int) -> ItsNode:
 def _program_queue(kernel: Kernel, its: ItsNode) -> None:
     """Write GITS_CBASER; a queue that is not shareable is not cached by the ITS either, and is cleaned at each command."""
     value = GITS_CBASER(
-        size=QUEUE_BYTES // PAGE_SIZE - 1,
+        size=QUEUE_BYTES // PAGE_SIZE - 1 + kernel.version.queue_extra_pages,
         shareability=INNER_SHAREABLE,
         physical_address=its.queue,
         outer_cache=0,

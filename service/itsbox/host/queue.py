@@ -64,13 +64,14 @@ def _enqueue(kernel: Kernel, its: ItsNode, command: Command) -> bool:
     kernel.port.store(addr, command.STRUCT.pack(*command.encode()))
     if its.needs_flushing:
         kernel.port.clean(addr, COMMAND_SIZE)
-    its.write_offset = (its.write_offset + COMMAND_SIZE) % QUEUE_BYTES
+    its.write_offset = (its.write_offset + COMMAND_SIZE) % kernel.version.queue_modulus
     return True
 
 
 def _completed(kernel: Kernel, its: ItsNode, sampled: int) -> bool:
     """Wait until the ITS has read up to the write offset (its_wait_for_range_completion)."""
-    target = its.write_offset if its.write_offset >= sampled else its.write_offset + QUEUE_BYTES
+    wrapped = its.write_offset < sampled and not kernel.version.compares_wrapped
+    target = its.write_offset + QUEUE_BYTES if wrapped else its.write_offset
     position = last = sampled
     rounds = POLL_ROUNDS
     while rounds:

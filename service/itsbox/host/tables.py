@@ -106,7 +106,7 @@ def ensure_entry(kernel: Kernel, its: ItsNode, kind: int, ident: int) -> None:
             raise KernelError(Errno.ENOMEM, f"the {_name(kind)} table does not reach {ident:#x}")
         return
     index = l1_index(ident, baser.page_size, entry_size)
-    if index >= allocated // L1_ENTRY_SIZE:
+    if index >= allocated // L1_ENTRY_SIZE + kernel.version.l1_extra:
         raise KernelError(Errno.ENOMEM, f"the {_name(kind)} table does not reach {ident:#x}")
     flush = value.shareability == NON_SHAREABLE
     ensure_level_2(kernel, baser.base + index * L1_ENTRY_SIZE, baser.page_size, flush=flush)

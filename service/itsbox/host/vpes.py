@@ -34,7 +34,8 @@ def create_vpe(kernel: Kernel, vpe_id: int, cpu: int) -> Vpe:
         KernelError: ENOMEM, ENOSPC; nothing is kept but level-2 pages, as in the kernel.
     """
     state = kernel.state
-    ensure_vpe_entry(kernel, vpe_id)
+    if kernel.version.ensures_vpe_entry:
+        ensure_vpe_entry(kernel, vpe_id)
     if not state.virtual_property_table:
         state.virtual_property_table = _property_table(kernel)
     doorbell, _ = alloc_lpis(kernel, 1)
@@ -158,7 +159,7 @@ def _unmap_on(kernel: Kernel, place: int, vpe: Vpe) -> None:
     last = len(vpe.mapped) == 1
     if GITS_TYPER.decode(its.typer).vmapp:
         command: Command = VMAPP_V41.decode(0, 0, 0, 0).replace(vpe_id=vpe.vpe_id, alloc=int(last))
-        post(kernel, its, command)
+        post(kernel, its, command, VSYNC(vpe_id=vpe.vpe_id) if kernel.version.vsync_after_unmap else None)
     else:
         command = VMAPP(vpe_id=vpe.vpe_id, rd_base=0, valid=0, vpt_size=0, vpt_addr=0)
         post(kernel, its, command, VSYNC(vpe_id=vpe.vpe_id))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from itsbox.hardware.bus import Bus
 from itsbox.hardware.distributor import Distributor
-from itsbox.hardware.its import Its
 from itsbox.hardware.its_list import ItsList
 from itsbox.hardware.redistributor import Redistributor
+from itsbox.hardware.seeded import its_with
 from itsbox.hypervisor.hypervisor import Hypervisor
 from itsbox.memory.interconnect import Interconnect, NonCoherentInterconnect
 from itsbox.memory.ownership import Ownership
@@ -20,6 +20,7 @@ from itsbox.oracle.oracle import Oracle
 
 if TYPE_CHECKING:
     from itsbox.events import EventLog
+    from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
     from itsbox.machine.config import MachineConfig
 
@@ -62,8 +63,9 @@ def build(config: MachineConfig, where: MemoryMap, log: EventLog) -> Board:
     gicd = Distributor(profile)
     redistributors = [Redistributor(profile, cpu, config.cpus, interconnect, log) for cpu in range(config.cpus)]
     siblings = ItsList()
+    make_its = its_with(config.defects)
     its = [
-        Its(profile, base, interconnect, redistributors, log, error_policy=config.error_policy, siblings=siblings)
+        make_its(profile, base, interconnect, redistributors, log, error_policy=config.error_policy, siblings=siblings)
         for base in where.its_nodes
     ]
     bus = Bus(where, gicd, its, redistributors)

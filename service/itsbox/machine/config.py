@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from itsbox.hardware.profile import PROFILES, MemoryMap, Profile
+from itsbox.hardware.seeded import ITS_DEFECTS
+from itsbox.host.seeded import DRIVER_DEFECTS
 from itsbox.hypervisor.knobs import Hardening, HardeningError, resolve
 
-__all__ = ["ERROR_POLICIES", "ORACLES", "QUIRKS", "STARTS", "ConfigError", "MachineConfig"]
+__all__ = ["CHOICES", "ERROR_POLICIES", "ORACLES", "QUIRKS", "STARTS", "ConfigError", "MachineConfig"]
 
 ERROR_POLICIES: Final = ("ignore", "stall")
 STARTS: Final = ("bare", "host", "deprivileged")
@@ -18,7 +20,7 @@ MAX_RAM_MIB: Final = 4096
 #: As many as QEMU's virt machine takes with a GICv3 at this map; also keeps GICv4's wider frames below RAM.
 MAX_CPUS: Final = 64
 #: Fields of a profile that a session may override, with the values they take.
-QUIRKS: Final[dict[str, tuple[Any, ...]]] = {
+CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "coherent": (False, True),
     "creadr_writable": (False, True),
     "stalled_sticky": (False, True),
@@ -29,6 +31,8 @@ QUIRKS: Final[dict[str, tuple[Any, ...]]] = {
     "vmovp_waits": ("absent", "all"),
     "l1_as_qemu": (False, True),
 }
+#: What a session may name in ``quirks``: choices, and defects of the ITS and of the built-in driver, which are off by themselves.
+QUIRKS: Final[dict[str, tuple[Any, ...]]] = CHOICES | dict.fromkeys((*ITS_DEFECTS, *DRIVER_DEFECTS), (False, True))
 
 
 class ConfigError(ValueError):
@@ -44,7 +48,7 @@ class ConfigError(ValueError):
 class MachineConfig:
     """A machine to be, all choices made. ``make`` checks; the constructor trusts.
 
-    ``start`` is where it begins; ``profile`` has the quirks already applied.
+    ``start`` is where it begins; ``profile`` has the quirks that are choices already applied.
     """
 
     profile: Profile
@@ -87,7 +91,7 @@ class MachineConfig:
             if type(value) is not type(QUIRKS[name][0]) or value not in QUIRKS[name]:
                 raise ConfigError(f"quirks.{name}", _one_of(QUIRKS[name]))
         return cls(
-            profile=replace(base, **chosen),
+            profile=replace(base, **{name: value for name, value in chosen.items() if name in CHOICES}),
             cpus=_in_range("cpus", base.cpus if cpus is None else cpus, 1, MAX_CPUS),
             ram_mib=_in_range("ram_mib", base.ram_mib if ram_mib is None else ram_mib, MIN_RAM_MIB, MAX_RAM_MIB),
             hardening=_hardening(hardening),
@@ -101,6 +105,11 @@ class MachineConfig:
     def map(self) -> MemoryMap:
         """Where things are."""
         return self.profile.memory_map(self.ram_mib)
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """The quirks that are defects and on: names of ``ITS_DEFECTS`` and ``DRIVER_DEFECTS``."""
+        return tuple(name for name, value in self.quirks if value is True and name not in CHOICES)
 
     def identity(self) -> tuple[Any, ...]:
         """Plain data that tells this machine's kind from another's; part of the state hash."""

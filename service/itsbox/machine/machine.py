@@ -95,7 +95,7 @@ class Machine:
         self.driver = Driver(
             self._port,
             Platform(self.map, tuple(node.base for node in self.its), config.cpus, config.profile.coherent),
-            driver_version(config.hardening.knobs),
+            driver_version(config.hardening.knobs, config.defects),
         )
         self.oracle = watch(board, self.map, config.oracle)
         self._parts: dict[str, Any] = {**board.stateful(), "driver": self.driver}
