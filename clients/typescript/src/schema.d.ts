@@ -1002,7 +1002,7 @@ export interface components {
              * @default virt-gicv3
              * @enum {string}
              */
-            profile?: "virt-gicv3" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon";
+            profile?: "virt-gicv3" | "virt-gicv3-pta" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon";
             /**
              * Quirks
              * @description Single choices of the profile, set otherwise.
@@ -1998,7 +1998,7 @@ export interface components {
              * @default null
              * @enum {unknown}
              */
-            profile?: "virt-gicv3" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon" | null;
+            profile?: "virt-gicv3" | "virt-gicv3-pta" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon" | null;
         };
         /**
          * ScenarioList
