@@ -34,9 +34,10 @@ from itsbox.ops import (
     Store,
 )
 from itsbox.oracle.dma import Dma, Finding
-from itsbox.oracle.invariants import Broken, Scene, concerned
+from itsbox.oracle.invariants import concerned
 from itsbox.oracle.pages import Whose
 from itsbox.oracle.provenance import Provenance, queue_of, table_of
+from itsbox.oracle.scene import Broken, Scene
 from itsbox.oracle.touched import Part, Touched
 from itsbox.oracle.violations import Kind, Place, Rule, Violation, bucket_of, op_brief
 from itsbox.oracle.world import Extent, Use, World
