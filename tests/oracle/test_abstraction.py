@@ -90,7 +90,7 @@ def test_records_are_read_where_there_are_any() -> None:
     pages = range(itt >> 12, (itt >> 12) + 1)
 
     assert records.itt(0, 0x40, pages) == frozenset(pages)
-    assert records.itt(0, 0x41, pages) is None
+    assert records.itt(0, 0x41, pages) == frozenset()
     assert records.pins(itt >> 12) == 1
     assert records.pins(host.queue >> 12) == 1
     assert records.vpe(0, 3) is False

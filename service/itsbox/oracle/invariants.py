@@ -35,9 +35,9 @@ class Invariant(NamedTuple):
 
 
 INVARIANTS: Final = (
-    Invariant(H1, h1, Part.EXTENTS | Part.PAGES),
+    Invariant(H1, h1, Part.EXTENTS | Part.OWNERS),
     Invariant(H2, h2, Part.SWAPPED | Part.QUEUE),
-    Invariant(H3, h3, Part.PAGES | Part.L1),
+    Invariant(H3, h3, Part.OWNERS | Part.L1),
     Invariant(H4, h4, Part.NODES),
     Invariant(H5, h5, Part.PAGES),
     Invariant(H6, h6, Part.EXTENTS),
@@ -45,7 +45,7 @@ INVARIANTS: Final = (
     Invariant(H8, h8, Part.QUEUE),
     Invariant(H9, h9, Part.PAGES),
     Invariant(H10, h10, Part.QUEUE),
-    Invariant(H11, h11, Part.REDISTRIBUTORS | Part.PAGES),
+    Invariant(H11, h11, Part.REDISTRIBUTORS | Part.OWNERS),
     Invariant(H12, h12, Part.REDISTRIBUTORS),
     Invariant(H13, h13, Part.EXTENTS),
     Invariant(H14, h14, Part.EXTENTS),

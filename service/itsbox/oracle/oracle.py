@@ -129,7 +129,8 @@ class Oracle:
         """
         if self.lockstep is not None:
             self.lockstep.compare(op, outcome)
-        if type(op) not in _PASSIVE:
+        kind = type(op)
+        if kind not in _PASSIVE and (kind is not Msi or self.touched.host_walks):
             self._look_around(op, outcome)
         elif self.touched.hyp_reads:
             self.touched.clear_reads()
@@ -165,7 +166,10 @@ class Oracle:
             self.dma.settle()
             page = self.view.pages.page
             changed = [(pfn, before, page(pfn)) for pfn, before in self.touched.pages.items()]
-            self.who.settle(changed)
+            if any(was.whose != now.whose and max(was.whose, now.whose) > Whose.SHARED for _, was, now in changed):
+                parts |= Part.OWNERS
+            if parts & (Part.OWNERS | Part.L1):
+                self.who.settle(changed)
         scene.op, scene.outcome, scene.changed = op, outcome, changed
         scene.deprivileged, scene.queues = self.dma.deprivileged, self._queues
         scene.half = bool(parts & Part.NODES) and self._is_half_write(op)

@@ -23,6 +23,7 @@ class Part:
     REDISTRIBUTORS: Final = 16
     SWAPPED: Final = 32
     WALKS: Final = 64
+    OWNERS: Final = 256  # pages that became the hypervisor's or a guest's, or ceased to be
     QUEUE: Final = 128  # what is known of the host's queues: kept by the oracle itself
 
 
