@@ -6,9 +6,11 @@ import pytest
 
 from itsbox.events import EventLog
 from itsbox.hardware.profile import PROFILES
+from itsbox.machine import Machine
 from itsbox.machine.board import build, watch
 from itsbox.machine.config import MachineConfig
 from itsbox.memory.interconnect import NonCoherentInterconnect
+from itsbox.ops import Drive
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
@@ -43,3 +45,19 @@ def test_the_oracle_listens_where_it_was_asked_for(kind: str, ears: bool) -> Non
     heard = [board.interconnect.watch, board.ownership.watch, *(node.on_message for node in board.its)]
     assert [ear is not None for ear in heard] == [ears] * len(heard)
     assert oracle is None or (oracle.lockstep is not None) is (kind == "lockstep")
+
+
+@pytest.mark.parametrize("enters", [False, True])
+def test_a_restore_takes_back_what_the_hypervisor_did_since_the_last_one(enters: bool) -> None:
+    """Whether or not it ran between two restores, and for each way into it."""
+    machine = Machine(MachineConfig.make(start="deprivileged"))
+    machine.apply(Drive("map_device", {"device_id": 8, "events": 4}))
+    ready, expected = machine.snapshot(), machine.state_hash()
+    machine.apply(Drive("map_device", {"device_id": 9, "events": 4}))
+    changed = machine.state_hash()
+    for _ in range(3):
+        machine.restore(ready)
+        assert machine.state_hash() == expected
+        if enters:
+            machine.apply(Drive("map_device", {"device_id": 9, "events": 4}))
+            assert machine.state_hash() == changed

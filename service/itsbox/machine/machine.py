@@ -52,6 +52,7 @@ from itsbox.ops import (
 if TYPE_CHECKING:
     from itsbox.events import Event
     from itsbox.hardware.its_lookup import Table
+    from itsbox.hypervisor.hypervisor import Hypervisor
     from itsbox.machine.config import MachineConfig
     from itsbox.ops import CommandRecord, Op, Outcome
 
@@ -67,13 +68,14 @@ class Machine:
     config: what it was built from; map: where things are; memory: RAM; its: the ITSs; log: where events are appended;
     violations: everything the oracle objected to since reset or the restored snapshot.
 
-    Invariant: all state that decides future behaviour is in ``memory`` or in one of ``_parts``.
+    Invariant: all state that decides future behaviour is in ``memory`` or in one of ``_parts``. ``_el2_state`` is the state that
+    the hypervisor was last restored to, while it has not run since: most executions never enter it.
     Owned by: a session, or whoever made it; not thread-safe.
     """
 
     __slots__ = (
-        "_parts", "_port", "_stage2", "bus", "config", "driver", "gicd", "hypervisor", "interconnect", "its", "log", "map",
-        "memory", "oracle", "ownership", "redistributors", "violations",
+        "_el2_state", "_parts", "_port", "_stage2", "bus", "config", "driver", "gicd", "hypervisor", "interconnect", "its", "log",
+        "map", "memory", "oracle", "ownership", "redistributors", "violations",
     )  # fmt: skip
 
     def __init__(self, config: MachineConfig) -> None:
@@ -91,6 +93,7 @@ class Machine:
         self.bus, self.gicd, self.redistributors, self.its = board.bus, board.gicd, board.redistributors, board.its
         self.hypervisor = board.hypervisor
         self._stage2 = board.hypervisor.el2.stage2
+        self._el2_state: Any = None
         self._port = MachinePort(self)
         self.driver = Driver(
             self._port,
@@ -143,7 +146,7 @@ class Machine:
     def _mmio_read(self, op: MmioRead) -> Outcome:
         addr, size = op
         if self._stage2.enabled and self._guarded(addr, size):
-            return self.hypervisor.mmio_read(addr, size)
+            return self._el2().mmio_read(addr, size)
         if self.memory.contains(addr, size):
             value = self.interconnect.read(Initiator.HOST, addr, size, Why.HOST)
             return Value(value or 0)
@@ -152,7 +155,7 @@ class Machine:
     def _mmio_write(self, op: MmioWrite) -> Outcome:
         addr, size, value = op
         if self._stage2.enabled and self._guarded(addr, size):
-            outcome = self.hypervisor.mmio_write(addr, size, value)
+            outcome = self._el2().mmio_write(addr, size, value)
             return outcome._replace(commands=self._records()) if isinstance(outcome, Done | Refused) else outcome
         memory = self.memory
         if memory.base <= addr <= memory.end - size:
@@ -161,6 +164,15 @@ class Machine:
         self.bus.write(addr, size, value)
         records = self._records()
         return Done(records) if records else _DONE
+
+    def _el2(self) -> Hypervisor:
+        """The hypervisor, which is about to run: it may not stay as it was when it was last restored."""
+        self._el2_state = None
+        return self.hypervisor
+
+    def _denied(self, addr: int, length: int, *, write: bool) -> Outcome | None:
+        """What the host gets instead of a load or store, or None where stage 2 lets it pass."""
+        return self._el2().check_memory(addr, length, write) if self._stage2.enabled else None
 
     def _guarded(self, addr: int, size: int) -> bool:
         """Whether stage 2 sends the access to EL2; one across two pages goes there if either does."""
@@ -181,7 +193,7 @@ class Machine:
         return merged
 
     def _load(self, op: Load) -> Outcome:
-        denied = self.hypervisor.check_memory(op.addr, op.length, write=False)
+        denied = self._denied(op.addr, op.length, write=False)
         return Bytes(self._load_ram(op.addr, op.length)) if denied is None else denied
 
     def _load_ram(self, addr: int, length: int) -> bytes:
@@ -196,7 +208,7 @@ class Machine:
 
     def _store(self, op: Store) -> Outcome:
         addr, data = op
-        denied = self.hypervisor.check_memory(addr, len(data), write=True)
+        denied = self._denied(addr, len(data), write=True)
         if denied is not None:
             return denied
         low, high = self._in_ram(addr, len(data))
@@ -205,7 +217,7 @@ class Machine:
         return _DONE
 
     def _fill(self, op: Fill) -> Outcome:
-        denied = self.hypervisor.check_memory(op.addr, op.length, write=True)
+        denied = self._denied(op.addr, op.length, write=True)
         if denied is not None:
             return denied
         low, high = self._in_ram(op.addr, op.length)
@@ -224,14 +236,14 @@ class Machine:
         return Acked(self.redistributors[op.cpu].acknowledge())
 
     def _clean(self, op: Clean) -> Outcome:
-        denied = self.hypervisor.check_memory(op.addr, op.length, write=False)
+        denied = self._denied(op.addr, op.length, write=False)
         if denied is not None:
             return denied
         self.interconnect.clean(op.addr, op.length)
         return _DONE
 
     def _hvc(self, op: Hvc) -> Outcome:
-        return self.hypervisor.hvc(op.function, op.args)
+        return self._el2().hvc(op.function, op.args)
 
     def _drive(self, op: Drive) -> Outcome:
         try:
@@ -329,8 +341,13 @@ class Machine:
             msg = "the snapshot is of a machine with another configuration"
             raise ValueError(msg)
         self.memory.restore(snapshot.image)
+        parts = snapshot.parts
+        if self._el2_state is not parts["hypervisor"]:
+            self.hypervisor.set_state(parts["hypervisor"])
+            self._el2_state = parts["hypervisor"]
         for name, part in self._parts.items():
-            part.set_state(snapshot.parts[name])
+            if name != "hypervisor":
+                part.set_state(parts[name])
         self.log.step = snapshot.step
         self.violations = list(snapshot.violations)
         if self.oracle is not None:
