@@ -28,7 +28,6 @@ __all__ = [
 Wrong: TypeAlias = Callable[[Execute], Execute]
 
 _CLUSTER: Final = 16  # CPUs that share Aff1
-_HALF: Final = 4  # bytes
 
 
 def keeps_dte(right: Execute) -> Execute:
@@ -154,8 +153,8 @@ def overlaps(right: Execute) -> Execute:
         found = lookup_event(its, c.device_id, c.event_id) if cause is None else None
         if isinstance(found, tuple):
             address, ite = found
-            its.interconnect.write(Initiator.ITS, address + _HALF, _HALF, ite.encode()[1], Why.ITE)
-            its.interconnect.write(Initiator.ITS, address + 2 * _HALF, _HALF, 0, Why.ITE)
+            entry = ITE.STRUCT.pack(*ite.encode())
+            its.interconnect.store(Initiator.ITS, address, entry[:4] + entry[8:] + bytes(4), Why.ITE)
         return cause
 
     return run

@@ -28,6 +28,7 @@ from itsbox.host import (
     attacks_virtual,
 )
 from itsbox.host.attacks import AttackEnds, Box, HostileHost, Step
+from itsbox.host.historic import HISTORIC, Historic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ KINDS: Final = MappingProxyType(
         "attack": "tries to break memory isolation",
         "availability": "tries to stop the queue or the hypervisor; isolation is watched too",
         "honest": "does nothing wrong; must neither be refused nor stopped",
+        "historic": "brings a seeded defect of the hardware or of the driver to light; a step says what is right",
     }
 )
 
@@ -218,6 +220,12 @@ def _defect(number: int, name: str, title: str, program: Program, **more: Any) -
     return Scenario(name, title, _story(program), source, more.pop("kind", "honest"), program, defect=number, **more)
 
 
+def _historic(row: Historic) -> Scenario:
+    return Scenario(
+        row.name, row.title, _story(row.program), row.source, "historic", row.program, profile=row.profile, fields=row.fields
+    )
+
+
 _ALL: Final = (
     Scenario(
         "linux-boot", "An honest kernel's life", _story(attacks_honest.linux_life), "Linux, irq-gic-v3-its.c", "honest",
@@ -298,6 +306,7 @@ _ALL: Final = (
             source="Zephyr, one public revision", claimed=12),
     _attack("zephyr-itt-size", "A translation table shorter than its Size", attacks_historic.itt_rounded_down,
             source="Zephyr, pull request 117277", claimed=8),
+    *map(_historic, HISTORIC),
 )  # fmt: skip
 
 SCENARIOS: Final[dict[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}

@@ -90,6 +90,9 @@ class MachineConfig:
                 raise ConfigError(f"quirks.{name}", _one_of(tuple(QUIRKS)))
             if type(value) is not type(QUIRKS[name][0]) or value not in QUIRKS[name]:
                 raise ConfigError(f"quirks.{name}", _one_of(QUIRKS[name]))
+        seeded = [name for name, value in chosen.items() if name in ITS_DEFECTS and value]
+        if oracle == "lockstep" and seeded:
+            raise ConfigError("oracle", f"the specification knows no ITS with {seeded[0]}: lockstep needs a right one")
         return cls(
             profile=replace(base, **{name: value for name, value in chosen.items() if name in CHOICES}),
             cpus=_in_range("cpus", base.cpus if cpus is None else cpus, 1, MAX_CPUS),
