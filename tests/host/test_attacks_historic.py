@@ -26,7 +26,8 @@ REACHES_PAST_STRICT = {
 }  # fmt: skip
 """Defects of an ITS against which no check of commands helps, with the rules that are broken."""
 WEDGES_UNDER_STRICT = {
-    "driver-assumes-vpe-table", "driver-itt-too-short", "driver-queue-never-wraps", "driver-queue-too-long",
+    "driver-assumes-vpe-table", "driver-itt-too-short", "driver-queue-never-wraps", "driver-queue-not-cleaned",
+    "driver-queue-too-long",
     "driver-vsync-after-unmap", "ite-overlap", "mapi-as-mapti",
 }  # fmt: skip
 """Defects that stop honest traffic, or the take-over."""

@@ -40,6 +40,8 @@ def test_defaults_are_the_profiles_and_strict() -> None:
         ("quirks", {"nonsense": 1}),
         ("quirks", {"coherent": 1}),
         ("quirks", {"queue_fault": "explode"}),
+        ("quirks", {"mapd_keeps_dte": "true"}),
+        ("quirks", {"driver_ite_mask": 1}),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: Any) -> None:
@@ -67,3 +69,21 @@ def test_the_carve_outs_lie_at_the_end_of_ram(profile: str, ram_mib: int) -> Non
     assert where.hyp + where.hyp_bytes == where.ram + where.ram_bytes
     assert where.guest + where.guest_bytes == where.hyp
     assert where.hyp % 0x1_0000 == where.guest % 0x1_0000 == 0
+
+
+def test_a_defect_is_off_unless_named_and_set() -> None:
+    """Naming one as false changes nothing but the identity; the profile knows none of them."""
+    seeded = MachineConfig.make(quirks={"mapd_keeps_dte": True, "driver_ite_mask": True, "coherent": False})
+
+    assert MachineConfig.make(quirks={"mapd_keeps_dte": False}).defects == ()
+    assert seeded.defects == ("driver_ite_mask", "mapd_keeps_dte")
+    assert seeded.profile == MachineConfig.make(quirks={"coherent": False}).profile
+
+
+def test_lockstep_needs_a_right_its() -> None:
+    """The specification knows no ITS with defects: both together are refused. A driver may have them."""
+    with pytest.raises(ConfigError, match="stale_tables") as caught:
+        MachineConfig.make(oracle="lockstep", quirks={"stale_tables": True})
+
+    assert caught.value.field == "oracle"
+    assert MachineConfig.make(oracle="lockstep", quirks={"stale_tables": False, "driver_ite_mask": True}).defects

@@ -9,9 +9,11 @@ from typing import Any, Final
 from itsbox.arch.catalogue import catalogue
 from itsbox.events import EVENT_TYPES
 from itsbox.hardware.profile import PROFILES
+from itsbox.hardware.seeded import ITS_DEFECTS
+from itsbox.host.seeded import DRIVER_DEFECTS
 from itsbox.reasons import Reason
 
-__all__ = ["arch_document", "profile_document"]
+__all__ = ["arch_document", "defect_document", "profile_document"]
 
 #: Numbers of a profile that people read as numbers; the others are register values.
 _COUNTS: Final = frozenset({"gic", "cpus", "ram_mib", "its_count", "vte_bytes", "gicr_idbits", "rd_base_bits"})
@@ -57,4 +59,14 @@ def profile_document() -> list[dict[str, Any]]:
     return [
         {field.name: _shown(field.name, getattr(profile, field.name)) for field in fields(profile)}
         for profile in PROFILES.values()
+    ]
+
+
+@lru_cache(maxsize=1)
+def defect_document() -> list[dict[str, Any]]:
+    """Every historic defect that a session's ``quirks`` can seed: whose it is here, and who had it."""
+    return [
+        {"quirk": quirk, "of": of, "origin": defect.origin, "doc": defect.doc}
+        for of, defects in (("its", ITS_DEFECTS), ("driver", DRIVER_DEFECTS))
+        for quirk, defect in defects.items()
     ]

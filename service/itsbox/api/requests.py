@@ -102,7 +102,7 @@ class CreateSession(Strict):
     )
     quirks: dict[str, Annotated[bool, Field(strict=True)] | str] = Field(
         default_factory=dict,
-        description="Single choices of the profile, set otherwise.",
+        description="Single choices of the profile, set otherwise, and defects to seed; see `GET /v1/profiles`.",
         json_schema_extra=lambda schema: schema.update(_choices({k: [*v] for k, v in QUIRKS.items()})),
     )
     oracle: Literal["on", "off", "lockstep"] = Field(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
-    "compares_wrapped", "ite_mask", "itt_too_short", "level_1_off_by_one", "queue_never_wraps", "queue_too_long",
+    "compares_wrapped", "ite_mask", "itt_too_short", "level_1_off_by_one", "queue_never_wraps",
+    "queue_not_cleaned", "queue_too_long",
     "unmapped_vsync", "vpe_table_assumed",
 ]  # fmt: skip
 
@@ -142,3 +143,14 @@ def level_1_off_by_one(host: HostileHost) -> None:
     reach = host.per_page(TABLE_DEVICES) * (SIZE_64K // L1_ENTRY_SIZE)
     result = host.drive("map_device", device_id=reach, events=1)
     judge(host, "a device that level 1 does not reach cannot be had.", result is not None and "error" in result)
+
+
+def queue_not_cleaned(host: HostileHost) -> None:
+    """The ITS does not see the CPUs' caches; GITS_CBASER.Shareability, which does not stick, says so.
+
+    A right driver cleans each command to memory. The seeded one does not look, and the ITS reads what was there before: it
+    passes zeros as commands that it does not know.
+    """
+    host.say("The driver maps a device; the device sends its event.")
+    host.drive("map_device", device_id=DEVICE, events=1)
+    host.stuck = not judge(host, "an event that was mapped arrives.", host.msi(DEVICE, 0))

@@ -78,5 +78,6 @@ HISTORIC: Final = (
     Historic("driver_queue_too_long", drivers.queue_too_long),
     Historic("driver_itt_too_short", drivers.itt_too_short),
     Historic("driver_level_1_off_by_one", drivers.level_1_off_by_one),
+    Historic("driver_queue_not_cleaned", drivers.queue_not_cleaned, "snapdragon"),
 )
 """Every seeded defect, in the order of the list."""

@@ -199,7 +199,7 @@ def _program_queue(kernel: Kernel, its: ItsNode) -> None:
     if got == NON_SHAREABLE:
         kernel.write(its.base, value.replace(shareability=NON_SHAREABLE, inner_cache=NON_CACHEABLE))
     kernel.port.print("ITS: using cache flushing for cmd queue")
-    its.needs_flushing = True
+    its.needs_flushing = kernel.version.cleans_queue
 
 
 def map_collection(kernel: Kernel, its: ItsNode, cpu: int) -> None:

@@ -52,6 +52,9 @@ DRIVER_DEFECTS: Final[Mapping[str, DriverDefect]] = MappingProxyType(
         "driver_level_1_off_by_one": DriverDefect(
             "Zephyr, one public revision", "An index into level 1 may equal the number of its entries.", {"l1_extra": 1}
         ),
+        "driver_queue_not_cleaned": DriverDefect(
+            "Xen", "That the queue is not cacheable is not noticed: commands stay in the CPU's cache.", {"cleans_queue": False}
+        ),
     }
 )  # fmt: skip
 """Quirk to defect."""

@@ -37,6 +37,7 @@ class DriverVersion:
         ite_bit_more: the mask of GITS_TYPER.ITT_entry_size is a bit too wide. itt_rounds_down: an ITT has place for the power of
         two below the vectors. l1_extra: level-1 entries that it believes in beyond those there are.
         ensures_vpe_entry: it adds level-2 pages of the vPE table. vsync_after_unmap: on GICv4.1 too.
+        cleans_queue: where the queue is not shareable, each command is cleaned to memory.
     """
 
     pkvm: bool = True
@@ -53,6 +54,7 @@ class DriverVersion:
     l1_extra: int = 0
     ensures_vpe_entry: bool = True
     vsync_after_unmap: bool = False
+    cleans_queue: bool = True
 
     def __post_init__(self) -> None:
         if self.handover not in _HANDOVERS:

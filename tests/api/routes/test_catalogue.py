@@ -3,6 +3,7 @@ from __future__ import annotations
 from itsbox.events import EVENT_TYPES
 from itsbox.hardware.profile import PROFILES
 from itsbox.hypervisor.presets import PRESETS
+from itsbox.machine.config import CHOICES, QUIRKS
 from itsbox.reasons import Reason
 from tests.api.conftest import Service
 
@@ -28,6 +29,14 @@ def test_presets_and_profiles_are_answered(service: Service) -> None:
     profiles = service.get("/v1/profiles")["profiles"]
     assert [row["name"] for row in profiles] == list(PROFILES)
     assert profiles[0]["its_typer"].startswith("0x")
+
+
+def test_the_defects_that_can_be_seeded_are_answered(service: Service) -> None:
+    """Each is a quirk that a session may set, with what it does wrongly and who had it."""
+    defects = service.get("/v1/profiles")["defects"]
+
+    assert {row["quirk"] for row in defects} == QUIRKS.keys() - CHOICES.keys()
+    assert all(row["of"] in ("its", "driver") and row["origin"] and row["doc"].endswith(".") for row in defects)
 
 
 def test_the_caps_are_answered(service: Service) -> None:

@@ -50,6 +50,15 @@ def test_what_is_asked_for_is_made(service: Service) -> None:
     assert session["map"]["ram_bytes"] == "0x8000000"
 
 
+def test_a_defect_can_be_seeded(service: Service) -> None:
+    """A quirk like any other: shown as it was asked for, and part of what the machine is."""
+    asked = {"quirks": {"mapd_keeps_dte": True}}
+    session, plain = service.post("/v1/sessions", asked).json(), service.post("/v1/sessions", {}).json()
+
+    assert session["quirks"] == asked["quirks"]
+    assert session["state_hash"] != plain["state_hash"]
+
+
 @pytest.mark.parametrize(
     "profile, further",
     [

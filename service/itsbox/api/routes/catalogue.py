@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from itsbox.api.catalogue import arch_document, profile_document
+from itsbox.api.catalogue import arch_document, defect_document, profile_document
 from itsbox.api.describe import describe
 from itsbox.api.render import json_response
 from itsbox.api.routes.common import ServiceDep
@@ -42,11 +42,23 @@ async def get_hardening() -> Response:
 @router.get(
     "/v1/profiles",
     response_model=dict[str, list[dict[str, Any]]],
-    **describe(example={"profiles": [{"name": "virt-gicv3", "gic": 3, "cpus": 4, "ram_mib": 256}]}),
+    **describe(
+        example={
+            "profiles": [{"name": "virt-gicv3", "gic": 3, "cpus": 4, "ram_mib": 256}],
+            "defects": [
+                {
+                    "quirk": "mapd_keeps_dte",
+                    "of": "its",
+                    "origin": "Linux KVM, 2024",
+                    "doc": "MAPD with V=0 leaves the device table entry.",
+                }
+            ],
+        }
+    ),
 )
 async def list_profiles() -> Response:
-    """Kinds of machine."""
-    return json_response({"profiles": profile_document()})
+    """Kinds of machine, and the historic defects that `quirks` can seed into one."""
+    return json_response({"profiles": profile_document(), "defects": defect_document()})
 
 
 @router.get("/v1/limits", response_model=dict[str, int], **describe(example={"sessions": 256, "ops_per_request": 4096}))
