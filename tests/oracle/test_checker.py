@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +43,15 @@ def test_a_complete_log_is_judged_as_on_line(name: str, preset: str) -> None:
     machine, lines = _recorded(name, preset)
     report = check_log(lines)
     judged = {"DMA", "H1", "H3", "H4", "H7", "H11", "H14", "H15", "H16"}
+    on_line = [(v.step, v.bucket) for v in machine.violations]
 
     assert report.complete
     assert [(v.step, v.bucket) for v in report.violations if v.oracle in judged] == [
         (v.step, v.bucket) for v in machine.violations if v.oracle in judged
     ]
-    assert report.isolated == (not report.violations)
+    assert sorted((v["step"], v["bucket"]) for v in report.wire()["violations"]) == sorted(on_line)
+    assert report.isolated == (not on_line)
+    assert (report.agrees, report.missing, report.broken_off) == (True, 0, False)
 
 
 def test_a_log_says_what_was_found_on_line() -> None:
@@ -66,6 +72,39 @@ def test_a_log_of_a_machine_without_oracle_is_judged_all_the_same() -> None:
 
     assert not report.recorded
     assert {violation.oracle for violation in report.violations} == {"DMA", "H1"}
+
+
+def _told(oracle: str, step: int = 9) -> str:
+    """A line of a log that tells of a violation."""
+    data = {"oracle": oracle, "sentence": "It was seen.", "bucket": "itsb1-seen", "evidence": {"why": "ite"}}
+    return json.dumps({"step": step, "type": "violation", "data": data})
+
+
+def test_what_rests_on_the_hypervisors_records_is_believed() -> None:
+    """H5 compares pins with records, which no log has: found on-line, it counts, and the judge does not contradict."""
+    _, lines = _recorded("A4", "strict")
+    report = check_log([*lines[:-1], _told("H5", json.loads(lines[-1])["step"]), lines[-1]])
+
+    assert (report.isolated, report.agrees, report.violations) == (False, True, [])
+    (shown,) = report.wire()["violations"]
+    assert (shown["oracle"], shown["bucket"], shown["why"], shown["judged"]) == ("H5", "itsb1-seen", "ite", False)
+
+
+def test_a_stream_that_tells_of_violations_is_never_isolated() -> None:
+    """A3's forged entry is in no event, but that the on-line oracle saw it land is: the verdict is the log's."""
+    head = {**head_line(Machine(MachineConfig.make(hardening="off"))), "complete": False}
+    report = check_log([json.dumps(head), _told("DMA")])
+
+    assert (report.isolated, report.agrees, report.violations) == (False, True, [])
+    assert [told.bucket for told in report.on_line] == ["itsb1-seen"]
+
+
+def test_a_claim_that_a_complete_log_contradicts_is_no_verdict_of_the_judge() -> None:
+    """An access that was never made cannot have been bad: nobody can say that isolation held, but they do not agree."""
+    _, lines = _recorded("A4", "strict")
+    report = check_log([*lines, _told("DMA", 9000)])
+
+    assert (report.isolated, report.agrees, report.violations, report.on_line) == (False, False, [], [])
 
 
 def test_an_event_stream_alone_tells_of_ownership() -> None:
@@ -128,6 +167,96 @@ def test_a_bad_line_is_named(bad: str) -> None:
         check_log([json.dumps(head_line(machine)), "", bad])
 
     assert caught.value.line == 3
+
+
+def test_holes_are_counted() -> None:
+    """A step of a complete log that is not there, an event of a stream that was dropped, a log that breaks off."""
+    _, lines = _recorded("A4", "strict")
+    last = json.loads(lines[-1])["step"]
+    whole, holed = check_log(lines), check_log([line for line in lines if json.loads(line).get("step") != last - 1])
+    stream = {**json.loads(lines[0]), "complete": False}
+    events = [json.dumps({"seq": seq, "step": 1, "type": "driver.log", "data": {}}) for seq in (3, 4, 9)]
+
+    assert (whole.missing, whole.broken_off) == (0, False)
+    assert (holed.missing, holed.broken_off) == (1, False)
+    assert check_log(lines[:-1]).broken_off
+    assert check_log([json.dumps(stream), *events]).missing == 2 + 4
+
+
+def test_a_stream_is_judged_up_to_a_restore() -> None:
+    """What a snapshot brings back is in no event; the steps may go back, and violations that are told of still count."""
+    machine = Machine(MachineConfig.make(hardening="off"))
+    head = json.dumps({**head_line(machine), "complete": False})
+    page = {"addr": hex(machine.map.ram), "pages": 1, "to": "guest OWNED"}
+    lines = [head, *(json.dumps({"step": step, "type": kind, "data": data}) for step, kind, data in (
+        (5, "page.state", page), (5, "session.restored", {}), (2, "page.state", page),
+    ))]  # fmt: skip
+
+    report = check_log(lines)
+    assert (report.restored_at, report.isolated, report.steps) == (5, True, 1)
+    assert not check_log([*lines, _told("H1")]).isolated
+
+
+@pytest.mark.parametrize("lines", [
+    [{"step": 5, "type": "a", "data": {}}, {"step": 4, "type": "a", "data": {}}],
+    [{"step": 1, "seq": 7, "type": "a", "data": {}}, {"step": 1, "seq": 7, "type": "a", "data": {}}],
+])  # fmt: skip
+def test_time_does_not_go_back(lines: list[dict[str, Any]]) -> None:
+    """Steps never decrease, sequence numbers always grow: lines were swapped, or two logs mixed."""
+    head = json.dumps(head_line(Machine(MachineConfig.make(hardening="off"))))
+
+    with pytest.raises(LogError) as caught:
+        check_log([head, *map(json.dumps, lines)])
+
+    assert caught.value.line == 3
+
+
+def test_a_trap_with_more_races_than_can_be_is_no_log() -> None:
+    """Each store of another CPU is compared with all that the trap has read: a log cannot make that take for ever."""
+    machine = Machine(MachineConfig.make(hardening="strict"))
+    shared = {"addr": hex(machine.map.ram), "pages": 1, "to": "host SHARED_OWNED"}
+    access = {"addr": hex(machine.map.ram), "length": 8, "command": None, "phase": "deprivileged"}
+
+    def lines() -> Iterator[str]:
+        yield json.dumps(head_line(machine))
+        yield json.dumps({"step": 1, "type": "page.state", "data": shared})
+        yield json.dumps({"step": 2, "type": "op", "data": {"op": "ack", "cpu": 0}})
+        for who, write in (("hyp", False), ("host", True)):
+            line = json.dumps(
+                {"step": 2, "type": "dma", "data": {**access, "initiator": who, "why": who, "write": write}}
+            )
+            yield from repeat(line, 5000)
+
+    with pytest.raises(LogError, match="stores of other CPUs") as caught:
+        check_log(lines())
+
+    assert caught.value.line > 5003
+
+
+def test_memory_does_not_grow_with_a_log() -> None:
+    """Ten times as many lines of the same life take no more memory: nothing is kept of a line that was judged."""
+    _, lines = _recorded("A4", "strict")
+    body = [json.loads(line) for line in lines[1:]]
+    steps = body[-1]["step"]
+
+    def log(turns: int) -> Iterator[str]:
+        yield lines[0]
+        yield from lines[1:]
+        for turn in range(1, turns):
+            for line in body:
+                if line["type"] in {"op", "dma", "end"}:
+                    yield json.dumps({**line, "step": line["step"] + turn * steps})
+
+    def peak(turns: int) -> int:
+        tracemalloc.start()
+        try:
+            assert check_log(log(turns)).steps >= turns * 10
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)  # what is imported and remembered for good
+    assert peak(200) < 1.5 * peak(20)
 
 
 def test_unknown_lines_do_not_matter() -> None:

@@ -42,7 +42,10 @@ def events(
     patience: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long a lost connection is tried again.")
     ] = 30.0,
-    log: Annotated[bool, typer.Option("--log", help="As an event log that `itsbox check` reads.")] = False,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="As an event log that `itsbox check` reads; `session log` writes a complete one."),
+    ] = False,
     url: Url = DEFAULT_URL,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
@@ -65,7 +68,7 @@ def events(
         try:
             for frame in frames:
                 if "gap" in frame:
-                    _print_gap(frame, as_json=as_json)
+                    _print_gap(frame, as_json=as_json and not log)
                 for event in frame.get("events", ())[: None if limit is None else limit - seen]:
                     typer.echo(json.dumps(event) if as_json or log else event_line(event))
                     seen += 1

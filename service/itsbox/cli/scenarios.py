@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from itsbox.cli.output import Exit, Json, fail, print_json, progress, stdout
+from itsbox.cli.recording import play_recorded
 from itsbox.cli.remote import Key, remote
 from itsbox.cli.session import Knobs, Profile, hardening_body
 from itsbox.cli.show import plain, print_table
 from itsbox.cli.story import MARKS, STYLES, print_story
 
 if TYPE_CHECKING:
+    from itsbox.host.scenarios import MakeMachine
     from itsbox.machine import Machine
 
 __all__ = ["register"]
@@ -71,6 +74,10 @@ def run(
     ] = "strict",
     knob: Knobs = None,
     profile: Profile = None,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Write the complete event log here; gzipped if it ends in .gz."),
+    ] = None,
     *,
     url: Service = None,
     api_key: Key = None,
@@ -81,7 +88,11 @@ def run(
     With --url the machine stays as a session of the service; its id is printed.
     """
     asked = hardening_body(hardening, knob)
-    if url is None:
+    if log is not None and url is not None:
+        fail(Exit.USAGE, "--log records a machine of this process: leave out --url, or see `itsbox session log`")
+    if log is not None:
+        played = play_recorded(lambda make: _play(name, asked, profile, make), log)
+    elif url is None:
         played = _play(name, asked, profile)
     else:
         body = {"hardening": asked, **({"profile": profile} if profile else {})}
@@ -170,15 +181,20 @@ def _chosen(asked: str, everything: list[str], known: Mapping[str, Any], what: s
     return names
 
 
-def _play(name: str, hardening: str | dict[str, Any], profile: str | None) -> dict[str, Any]:
-    """Play on a machine of this process; the same answer as the service's, without a session."""
+def _play(
+    name: str, hardening: str | dict[str, Any], profile: str | None, make: MakeMachine | None = None
+) -> dict[str, Any]:
+    """Play on a machine of this process (which ``make`` makes); the same answer as the service's, without a session."""
     from itsbox.host import scenarios
-    from itsbox.machine import ConfigError, Machine, MachineConfig
-
-    def make(fields: Mapping[str, Any]) -> Machine:
-        return Machine(MachineConfig.make(**fields))
+    from itsbox.machine import ConfigError
 
     try:
-        return scenarios.run(_known(name), hardening, make, profile).wire()
+        return scenarios.run(_known(name), hardening, make or _machine, profile).wire()
     except ConfigError as error:
         fail(Exit.USAGE, plain(f"{error.field}: {error.message}"))
+
+
+def _machine(fields: Mapping[str, Any]) -> Machine:
+    from itsbox.machine import Machine, MachineConfig
+
+    return Machine(MachineConfig.make(**fields))

@@ -8,6 +8,7 @@ import typer
 
 from itsbox.cli.output import Exit, Json, fail, print_json, stdout
 from itsbox.cli.remote import DEFAULT_URL, Key, Remote, Session, Url, remote, session_path
+from itsbox.cli.session_log import log
 from itsbox.cli.show import pairs, plain, print_facts, print_table
 
 __all__ = ["Knobs", "Profile", "create_body", "hardening_body", "list_sessions", "register"]
@@ -22,11 +23,12 @@ Knobs = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="List, make, show and end the sessions of a service.", no_args_is_help=True)
+    group = typer.Typer(help="List, make, show, log and end the sessions of a service.", no_args_is_help=True)
     group.command("ls")(ls)
     group.command("create")(create)
     group.command("show")(show)
     group.command("kill")(kill)
+    group.command("log")(log)
     app.add_typer(group, name="session")
 
 

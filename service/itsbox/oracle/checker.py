@@ -3,37 +3,58 @@
 The same ``Oracle`` runs over a view that is rebuilt from the log. A complete log (``recorder``) is judged in full; from an event
 stream alone, which has neither accesses nor registers, what can be judged is ownership: what the ITS was told to use (executed
 commands) against who owns which page (``page.state``).
+
+What was found on-line and cannot be seen in a log of its kind is believed: a verdict of ``isolated`` means that neither the
+judge nor the log knows of a violation. Lines are taken one by one; nothing is kept of them but what a machine would keep.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from itsbox.arch.its_tables import L1_ENTRY_SIZE
-from itsbox.arch.values import PAGE_SHIFT, pages_of
-from itsbox.hardware.profile import MemoryMap
+from itsbox.arch.values import PAGE_SHIFT
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Done, Drive, HvcReturn, Op, Outcome, Refused, Verdict
-from itsbox.oracle.log_format import FORMAT, LogError, number, op_from_line, page_text
+from itsbox.oracle.log_format import LINE, Access, LogError, head_from_line, line_shapes
+from itsbox.oracle.log_lines import lines_of
+from itsbox.oracle.log_view import LogView
 from itsbox.oracle.oracle import Oracle
-from itsbox.oracle.pages import Pages, PageState, Whose
-from itsbox.oracle.provenance import table_of
 from itsbox.oracle.records import NoRecords
-from itsbox.oracle.view import Command, Gicr, Node
 from itsbox.oracle.violations import Violation
 from itsbox.reasons import Reason
 
-__all__ = ["Report", "check_file", "check_log"]
+__all__ = ["Recorded", "Report", "check_file", "check_log"]
 
-_OWNERS: Final = {"host": Whose.HOST, "hyp": Whose.HYP, "guest": Whose.GUEST}
-_INITIATORS: Final = {name: number for number, name in enumerate(Initiator.NAMES)}
 _SOME_REASON: Final = next(iter(Reason))  # that something was refused counts here, not why
 _UNKNOWN_OP: Final = Drive("unknown", {})
 _ENTRIES: Final = {"MAPD": Why.DTE, "VMAPP": Why.VTE}
+#: Invariants that rest, in whole or in part, on the hypervisor's own records, which no log has.
+_ON_RECORDS: Final = frozenset({"H2", "H5", "H6", "H8", "H9", "H10", "H13"})
+#: Looks at what other CPUs stored during one trap; a machine of ours needs a handful.
+_RACES_MAX: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A violation that the log itself reports: it was found on-line.
+
+    step, bucket: which; data: the event's, as far as it was there.
+    """
+
+    step: int
+    bucket: str
+    data: dict[str, Any]
+
+    def wire(self) -> dict[str, Any]:
+        """The violation's JSON form, as it was on-line."""
+        oracle, sentence = self.data["oracle"] or "unknown", self.data["sentence"] or "The log does not say more."
+        evidence = self.data["evidence"] or {}
+        return {**evidence, "oracle": oracle, "sentence": sentence, "bucket": self.bucket, "step": self.step}
 
 
 @dataclass(slots=True)
@@ -41,7 +62,9 @@ class Report:
     """What the judge found.
 
     complete: the log has accesses and registers; steps, events, accesses: how much was judged; violations: found now;
-    recorded: violations that the log itself reports (bucket and step), when it was written by a machine with its oracle on.
+    recorded: violations that the log itself reports, when it was written by a machine with its oracle on; missing: how many
+    steps (of a complete log) or events (of a stream) are not there; broken_off: a complete log ends within a step;
+    restored_at: the step at which a stream tells of a restored snapshot, behind which nobody can judge.
     """
 
     complete: bool = False
@@ -49,160 +72,68 @@ class Report:
     events: int = 0
     accesses: int = 0
     violations: list[Violation] = field(default_factory=list)
-    recorded: list[tuple[int, str]] = field(default_factory=list)
+    recorded: list[Recorded] = field(default_factory=list)
+    missing: int = 0
+    broken_off: bool = False
+    restored_at: int | None = None
 
     @property
     def isolated(self) -> bool:
-        """Whether memory isolation held."""
-        return not self.violations
+        """Whether memory isolation held, as far as judge and log know."""
+        return not self.violations and not self.recorded
+
+    def _found(self) -> Counter[tuple[int, str]]:
+        """What names a violation here: its bucket, or in a stream, where a bucket's parts are not known, its rule's number."""
+        return Counter((each.step, each.bucket if self.complete else each.oracle) for each in self.violations)
+
+    def _told(self, each: Recorded) -> tuple[int, str]:
+        """The same of one that the log reports."""
+        return each.step, each.bucket if self.complete else str(each.data["oracle"])
+
+    @property
+    def on_line(self) -> list[Recorded]:
+        """Recorded violations that a judge of this kind of log cannot see: those that rest on what is not in it."""
+        found = self._found()
+        unseen = [each for each in self.recorded if not _taken(found, self._told(each))]
+        return [each for each in unseen if not self.complete or each.data["oracle"] in _ON_RECORDS]
 
     @property
     def agrees(self) -> bool:
-        """Whether this judge found what the log says was found on-line. True for a log that reports nothing at all."""
-        found = sorted((violation.step, violation.bucket) for violation in self.violations)
-        return not self.recorded or found == sorted(self.recorded)
+        """Whether this judge found what the log says was found on-line. True for a log that reports nothing at all.
+
+        In a log the judge sees a part only, so it may miss what is ``on_line``; it must find nothing that was not found on-line.
+        """
+        if not self.recorded:
+            return True
+        told = Counter(map(self._told, self.recorded))
+        if not self.complete:
+            return self._found().keys() <= told.keys()
+        return self._found() + Counter(map(self._told, self.on_line)) == told
 
     def wire(self) -> dict[str, Any]:
         """The JSON form."""
+        violations = [{**violation.wire(), "judged": True} for violation in self.violations]
+        violations += [{**each.wire(), "judged": False} for each in self.on_line]
         return {
             "isolated": self.isolated,
             "complete": self.complete,
             "steps": self.steps,
             "events": self.events,
             "accesses": self.accesses,
-            "violations": [violation.wire() for violation in self.violations],
-            "recorded": [{"step": step, "bucket": bucket} for step, bucket in self.recorded],
+            "violations": sorted(violations, key=lambda violation: violation["step"]),
+            "recorded": [{"step": each.step, "bucket": each.bucket} for each in self.recorded],
             "agrees": self.agrees,
+            "missing": self.missing,
+            "broken_off": self.broken_off,
+            "restored_at": self.restored_at,
         }
 
 
-def _address(value: Any) -> Any:
-    """An address of the head's map, several, or none."""
-    if isinstance(value, list):
-        return tuple(map(number, value))
-    return None if value is None else number(value)
-
-
-class LogView:
-    """``View`` and ``Pages`` over what the log has said so far."""
-
-    def __init__(self, head: dict[str, Any]) -> None:
-        self.map = MemoryMap(**{name: _address(head["map"].get(name)) for name in MemoryMap.__slots__})
-        where = self.map
-        self.pages: Pages = self
-        self.pta = bool(head.get("pta", 0))
-        self.vmapp_v41 = bool(head.get("vmapp", 0))
-        self.ite_bytes = int(head.get("ite_bytes", 12))
-        self.id_bits = int(head.get("id_bits", 15))
-        self.now = "trusted"
-        self.command: Command | None = None
-        self.node = 0
-        self.guards = False
-        self.moved = False
-        self._cpus = int(head.get("cpus", 1))
-        self._nodes = tuple(Node(False, 0, (0,) * 8) for _ in range(int(head.get("its", 1))))
-        self._gicrs: tuple[Gicr, ...] = (Gicr(False, 0, 0),) * self._cpus
-        self._words: dict[int, int] = {}
-        self._states: dict[int, PageState] = {}
-        self._ram = pages_of(where.ram, where.ram_bytes)
-        self._hyp = pages_of(where.hyp, where.hyp_bytes)
-        self._guest = pages_of(where.guest, where.guest_bytes)
-        self._devices = range(where.gicd >> PAGE_SHIFT, where.gicr + self._cpus * where.gicr_stride >> PAGE_SHIFT)
-
-    # ---------------------------------------------------------------- Pages
-
-    def page(self, pfn: int) -> PageState:
-        """The page's class, state and pins now."""
-        known = self._states.get(pfn)
-        if known is not None:
-            return known
-        if pfn in self._hyp:
-            return PageState(Whose.HYP, "OWNED", 0)
-        if pfn in self._guest:
-            return PageState(Whose.GUEST, "OWNED", 0)
-        if pfn in self._ram:
-            return PageState(Whose.HOST, "OWNED", 0)
-        return PageState(Whose.DEVICE if pfn in self._devices else Whose.MISSING, "OWNED", 0)
-
-    def foreign(self, first: int, last: int) -> int | None:
-        """The first frame of [first, last] that is the hypervisor's or a guest's, or None."""
-        low, high = max(first, self._ram.start), min(last, self._ram.stop - 1)
-        return next((pfn for pfn in range(low, high + 1) if self.page(pfn).whose in (Whose.HYP, Whose.GUEST)), None)
-
-    def set_page(self, pfn: int, text: str) -> None:
-        """Take a page's new state from a ``page.state`` event."""
-        owner, state, pins = page_text(text)
-        if pfn not in self._ram:
-            return
-        whose = _OWNERS[owner]
-        self._states[pfn] = PageState(Whose.SHARED if whose == Whose.HOST and state != "OWNED" else whose, state, pins)
-
-    # ---------------------------------------------------------------- View
-
-    def phase(self) -> str:
-        """As the log's lines say."""
-        return self.now
-
-    def executing(self) -> tuple[int, Command | None]:
-        """The command that the current line names."""
-        return self.node, self.command
-
-    def nodes(self) -> tuple[Node, ...]:
-        """Every ITS."""
-        return self._nodes
-
-    def registers_moved(self) -> bool:
-        """Whether a ``hardware`` line came since this was last asked."""
-        moved, self.moved = self.moved, False
-        return moved
-
-    def gicrs(self) -> tuple[Gicr, ...]:
-        """Every redistributor."""
-        return self._gicrs
-
-    def is_redistributor(self, addr: int) -> bool:
-        """Whether an address is the RD frame of a redistributor."""
-        place, rest = divmod(addr - self.map.gicr, self.map.gicr_stride)
-        return rest == 0 and 0 <= place < self._cpus
-
-    def guards_redistributors(self) -> bool:
-        """As the last ``hardware`` line says."""
-        return self.guards
-
-    def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
-        """A log does not hold device tables: what the ITS once wrote counts."""
-        return True
-
-    def word(self, addr: int) -> int | None:
-        """A level-1 entry, as far as the log has told."""
-        return self._words.get(addr, 0)
-
-    def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
-        """(index, doubleword) of the level-1 entries of a range, as far as the log has told."""
-        for at, word in self._words.items():
-            if addr <= at < addr + length and word:
-                yield (at - addr) // L1_ENTRY_SIZE, word
-
-    def set_hardware(self, data: dict[str, Any]) -> None:
-        """Take a ``hardware`` line."""
-        self._nodes = tuple(
-            Node(bool(each["enabled"]), number(each["cbaser"]), tuple(map(number, each["baser"])))
-            for each in data["its"]
-        )
-        for node, each in zip(self._nodes, data["its"], strict=True):
-            for n, entries in each["level_1"].items():
-                table = table_of(node.baser[int(n)])
-                for index, word in entries if table is not None else ():
-                    self._words[table.addr + index * L1_ENTRY_SIZE] = number(word)  # type: ignore[union-attr]
-        self._gicrs = tuple(Gicr(bool(on), number(prop), number(pend)) for on, prop, pend in data["gicr"])
-        self.guards = bool(data["guards_redistributors"])
-        self.moved = True
-
-    def set_level_1(self, oracle: Oracle, data: dict[str, Any]) -> None:
-        """Take a ``shadow.table`` event: the hypervisor mirrored an entry."""
-        for table in oracle.world.tables.values():
-            if table.use == data["table"] and table.indirect and data["index"] >= 0:
-                self._words[table.addr + data["index"] * L1_ENTRY_SIZE] = number(data["new"])
+def _taken(counter: Counter[Any], key: Any) -> bool:
+    """Take one of a kind away; whether there was one."""
+    there = counter[key] > 0
+    counter[key] -= there
+    return there
 
 
 class _Judge:
@@ -212,35 +143,63 @@ class _Judge:
         self.view = LogView(head)
         self.oracle = Oracle(self.view.map, self.view, NoRecords())
         self.watch = self.oracle.watch()
-        self.report = Report(complete=bool(head.get("complete", False)))
+        self.report = Report(complete=head["complete"])
+        self.shapes = line_shapes(head)
         self.step: int | None = None
+        self.seq: int | None = None
         self.op: Op = _UNKNOWN_OP
-        self.refused = self.executed = 0
+        self.refused = self.executed = self.races = 0
         self.hvc_failed = False
 
     def line(self, line: dict[str, Any]) -> None:
-        """Take one line."""
-        kind, step, data = str(line["type"]), int(line["step"]), line["data"]
-        if step != self.step:
-            self.end()
-            self.begin(step)
+        """Take one line. Raises ValueError for one that is not in the format."""
+        top = LINE(line)
+        kind, step = top["type"], top["step"]
+        if "data" not in line:
+            raise ValueError("data is missing")
+        shape = self.shapes.get(kind)
+        data = None
+        if shape is not None:
+            try:
+                data = shape(line["data"])
+            except ValueError as error:
+                said = str(error)
+                raise ValueError(f"{kind}: {'data ' if said.startswith('must') else ''}{said}") from None
+        self._follow(step, top["seq"])
         take = _TAKE.get(kind)
-        if take is not None:
+        if take is not None and (self.report.restored_at is None or kind == "violation"):
             take(self, data)
         if kind not in _BESIDE:
             self.report.events += 1
+
+    def _follow(self, step: int, seq: int | None) -> None:
+        """Go on to the step of the next line."""
+        if seq is not None:
+            if seq <= (self.seq or 0):
+                raise ValueError(f"seq must grow, and {seq} follows {self.seq}")
+            self.report.missing += seq - (self.seq or 0) - 1
+            self.seq = seq
+        if step == self.step:
+            return
+        if step < (self.step or 0) and self.report.restored_at is None:
+            raise ValueError(f"step must not go back, and {step} follows {self.step}")
+        self.end()
+        if self.report.complete:
+            self.report.missing += step - (self.step or 0) - bool(step)
+        self.begin(step)
 
     def begin(self, step: int) -> None:
         """A step begins."""
         self.step = step
         self.op = _UNKNOWN_OP
-        self.refused = self.executed = 0
+        self.refused = self.executed = self.races = 0
         self.hvc_failed = False
+        self.report.broken_off = self.report.complete and step > 0
         self.oracle.begin(self.op, step)
 
     def end(self) -> None:
         """The lines of a step are over: judge it."""
-        if self.step is None:
+        if self.step is None or self.report.restored_at is not None:
             return
         self.view.command = None
         self.report.steps += 1
@@ -257,27 +216,37 @@ class _Judge:
 
     # ---------------------------------------------------------------- kinds of line
 
-    def take_op(self, data: dict[str, Any]) -> None:
+    def take_op(self, op: Op) -> None:
         """The op that the step carries out."""
-        self.op = op_from_line(data)
-        self.oracle.begin(self.op, self.step or 0)
+        self.op = op
+        self.oracle.begin(op, self.step or 0)
 
-    def take_dma(self, data: dict[str, Any]) -> None:
+    def take_dma(self, access: Access) -> None:
         """An access to memory."""
-        initiator, why = _INITIATORS[data["initiator"]], str(data["why"])
-        self.take_phase(data)
-        shown = data["command"]
-        self.view.node = int(data.get("its", 0))
-        self.view.command = None if shown is None else (int(shown[0]), shown[1], tuple(map(number, shown[2])))  # type: ignore[assignment]
+        self.view.now = access.phase
+        self.view.node = access.its
+        self.view.command = access.command
         self.report.accesses += 1
-        self.watch(initiator, bool(data["write"]), number(data["addr"]), int(data["length"]), why)
+        if access.initiator <= Initiator.HYP:
+            self._count_races(access)
+        if access.why == Why.RD_BASE:
+            self.oracle.message(access.initiator, access.addr, access.why)
+        else:
+            self.watch(access.initiator, access.write, access.addr, access.length, access.why)
+
+    def _count_races(self, access: Access) -> None:
+        """The judge compares each store of another CPU with what the trap has read, and each read with those: bounded."""
+        touched = self.oracle.touched
+        self.races += len(touched.hyp_reads if access.initiator == Initiator.HOST else touched.raced)
+        if self.races > _RACES_MAX:
+            raise ValueError("more stores of other CPUs in one trap than can be")
 
     def take_page(self, data: dict[str, Any]) -> None:
         """Pages change hands."""
-        first = number(data["addr"]) >> PAGE_SHIFT
-        for pfn in range(first, first + int(data["pages"])):
+        first = data["addr"] >> PAGE_SHIFT
+        for pfn in range(first, first + data["pages"]):
             self.oracle.page_changing(pfn)
-            self.view.set_page(pfn, str(data["to"]))
+            self.view.set_page(pfn, data["to"])
 
     def take_hardware(self, data: dict[str, Any]) -> None:
         """Registers of hardware."""
@@ -285,15 +254,15 @@ class _Judge:
 
     def take_level_1(self, data: dict[str, Any]) -> None:
         """A level-1 entry was mirrored."""
-        self.view.set_level_1(self.oracle, data)
+        if data["index"] >= 0:
+            self.view.mirror(self.oracle.world, data["table"], data["index"], data["new"])
 
     def take_executed(self, data: dict[str, Any]) -> None:
         """The ITS carried a command out."""
         self.executed += 1
-        why = _ENTRIES.get(str(data["name"]))
+        why = _ENTRIES.get(data["name"])
         if why is not None and not self.report.complete:
-            words = tuple(map(number, data["words"]))
-            self.oracle.dma.entry_written(0, (int(data["slot"]), data["name"], words), why)  # type: ignore[arg-type]
+            self.oracle.dma.entry_written(0, (data["slot"], data["name"], data["words"]), why)
 
     def take_rejected(self, data: dict[str, Any]) -> None:
         """The hypervisor refused a command."""
@@ -307,23 +276,30 @@ class _Judge:
 
     def take_violation(self, data: dict[str, Any]) -> None:
         """The on-line oracle objected."""
-        self.report.recorded.append((self.step or 0, str(data["bucket"])))
+        self.report.recorded.append(Recorded(self.step or 0, data["bucket"], data))
 
-    def take_phase(self, data: dict[str, Any]) -> None:
-        """The machine's phase."""
-        self.view.now = str(data["phase"])
+    def take_end(self, data: dict[str, Any]) -> None:
+        """The step's last line tells the phase."""
+        self.view.now = data["phase"]
+        self.report.broken_off = False
+
+    def take_restored(self, data: dict[str, Any]) -> None:
+        """The machine is another from here on, and the log does not say which: what went before is judged now."""
+        self.end()
+        self.report.restored_at = self.step
 
 
-_TAKE: Final = {
+_TAKE: Final[dict[str, Callable[[_Judge, Any], None]]] = {
     "op": _Judge.take_op,
     "dma": _Judge.take_dma,
     "hardware": _Judge.take_hardware,
-    "end": _Judge.take_phase,
+    "end": _Judge.take_end,
     "page.state": _Judge.take_page,
     "shadow.table": _Judge.take_level_1,
     "command.executed": _Judge.take_executed,
     "command.rejected": _Judge.take_rejected,
     "trap.hvc": _Judge.take_hvc,
+    "session.restored": _Judge.take_restored,
     "violation": _Judge.take_violation,
 }
 _BESIDE: Final = frozenset({"op", "dma", "hardware", "end"})
@@ -338,37 +314,43 @@ def _parsed(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
             value = json.loads(text)
         except json.JSONDecodeError as error:
             raise LogError(at, f"is no JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:  # a number or a nesting that no reader takes
+            raise LogError(at, f"is no JSON that can be read: {error}") from None
         if not isinstance(value, dict):
             raise LogError(at, "is no JSON object")
         yield at, value
 
 
 def check_log(lines: Iterable[str]) -> Report:
-    """Judge a log.
+    """Judge a log, line by line: it may be longer than memory.
 
     Raises:
         LogError: it is not in the format, with the number of the line.
     """
     judge: _Judge | None = None
+    at = 1
     for at, value in _parsed(lines):
         try:
             if judge is None:
-                if value.get("format") != FORMAT:
-                    raise LogError(at, f"a log begins with a head of format {FORMAT!r}")
-                judge = _Judge(value)
-            elif "type" in value:
+                judge = _Judge(head_from_line(value))
+            else:
                 judge.line(value)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, LogError):
-                raise
-            raise LogError(at, f"{type(error).__name__}: {error}") from None
+        except ValueError as error:
+            raise LogError(at, str(error)) from None
     if judge is None:
         raise LogError(1, "the log is empty")
-    judge.end()
+    try:
+        judge.end()
+    except ValueError as error:
+        raise LogError(at, str(error)) from None
     return judge.report
 
 
 def check_file(path: str | Path) -> Report:
-    """Judge a log file. Raises LogError, or OSError if it cannot be read."""
-    with Path(path).open(encoding="utf-8") as lines:
-        return check_log(lines)
+    """Judge a log file, gzipped or not.
+
+    Raises:
+        LogError: it is no log. OSError, EOFError, zlib.error: it cannot be read or unpacked.
+    """
+    with Path(path).open("rb") as file:
+        return check_log(lines_of(file))

@@ -6,23 +6,37 @@ attached on request only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from math import inf
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from itsbox.arch.its_tables import L1Entry
-from itsbox.events import render
-from itsbox.memory.interconnect import Initiator
+from itsbox.arch.its_commands import MAPD
+from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes, l2_address
+from itsbox.arch.values import PAGE_SHIFT, pages_of
+from itsbox.events import PAGE_STATE, render
+from itsbox.memory.interconnect import Initiator, Why
 from itsbox.oracle.log_format import FORMAT, op_line
 from itsbox.oracle.provenance import table_of
 
 if TYPE_CHECKING:
-    from itsbox.events import EventLog
+    from collections.abc import Callable
+
+    from itsbox.events import Event, EventLog
     from itsbox.hardware.its import Its
     from itsbox.hardware.profile import MemoryMap
     from itsbox.hardware.redistributor import Redistributor
     from itsbox.memory.interconnect import Interconnect
     from itsbox.ops import Op, Outcome
+    from itsbox.oracle.view import Command
 
-__all__ = ["Recorder", "head_line"]
+__all__ = ["Recorded", "Recorder", "head_line"]
+
+
+class Guard(Protocol):
+    """The hypervisor, as far as the recorder needs it."""
+
+    def guards(self, addr: int) -> bool:
+        """Whether stage 2 sends the host's accesses to an address to the hypervisor."""
 
 
 class Recorded(Protocol):
@@ -34,6 +48,10 @@ class Recorded(Protocol):
     interconnect: Interconnect
     log: EventLog
     config: Any
+
+    @property
+    def hypervisor(self) -> Guard:
+        """What stands between the host and the frames."""
 
     @property
     def phase(self) -> str:
@@ -75,10 +93,15 @@ class Recorder:
 
     Raises ValueError for a machine that has been used: make it with ``start`` ``bare`` and let ops boot it.
 
+    lines: those since the last ``take``.
+    Invariant: between ops ``_marks`` is empty, and the last ``hardware`` line says what hardware is.
     Owned by: whoever records; one at a time on a machine.
     """
 
-    __slots__ = ("_hardware", "_marks", "_passed_on", "lines", "machine")
+    __slots__ = (
+        "_devices", "_ears", "_hardware", "_level_1", "_marks", "_overwritten", "_passed_on", "_stale", "_stamp", "_users",
+        "lines", "machine",
+    )  # fmt: skip
 
     def __init__(self, machine: Recorded) -> None:
         if machine.log.step:
@@ -87,14 +110,45 @@ class Recorder:
         self.machine = machine
         self.lines: list[dict[str, Any]] = [head_line(machine)]
         self._passed_on = machine.interconnect.watch
+        self._ears = [node.on_message for node in machine.its]
         self._marks: list[tuple[int, dict[str, Any]]] = []
         self._hardware: dict[str, Any] = {}
+        self._stamp: list[object] = []
+        self._level_1: list[tuple[int, int]] = []  # (first byte, byte behind) of the level-1 tables in use
+        self._stale = True  # whether one of them was written since they were read
+        self._devices: dict[tuple[int, int], range] = {}  # frames of the table that each device's MAPD named
+        self._users: dict[int, set[tuple[int, int]]] = {}  # frame -> those devices
+        self._overwritten: list[list[list[Any]]] = [[] for _ in machine.its]
         machine.interconnect.watch = self._access
+        for node, passed_on in zip(machine.its, self._ears, strict=True):
+            node.on_message = self._message_to(passed_on)
         self._note_hardware(machine.log.step)
 
+    # ---------------------------------------------------------------- the ears
+
     def _access(self, initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
-        nodes = self.machine.its
-        node, command = next(((n, its.command) for n, its in enumerate(nodes) if its.command is not None), (0, None))
+        self._mark(initiator, is_write, addr, length, why)
+        if is_write:
+            if any(addr < end and first < addr + length for first, end in self._level_1):
+                self._stale = True
+            if why == Why.DTE:
+                self._note_device()
+        if self._passed_on is not None:
+            self._passed_on(initiator, is_write, addr, length, why)
+
+    def _message_to(self, passed_on: Callable[[int, int, str], None] | None) -> Callable[[int, int, str], None]:
+        """An ear for messages of one ITS, which are no accesses to memory."""
+
+        def message(initiator: int, addr: int, why: str) -> None:
+            self._mark(initiator, True, addr, _MESSAGE_BYTES, why)
+            if passed_on is not None:
+                passed_on(initiator, addr, why)
+
+        return message
+
+    def _mark(self, initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
+        """Note an access, and behind how many events of the op it came."""
+        node, command = self._executing()
         data = {
             "initiator": Initiator.NAMES[initiator],
             "write": is_write,
@@ -106,58 +160,100 @@ class Recorder:
             "phase": self.machine.phase,
         }
         self._marks.append((len(self.machine.log.items), {"type": "dma", "data": data}))
-        if self._passed_on is not None:
-            self._passed_on(initiator, is_write, addr, length, why)
+
+    def _executing(self) -> tuple[int, Command | None]:
+        return next(((n, its.command) for n, its in enumerate(self.machine.its) if its.command is not None), (0, None))
+
+    def _note_device(self) -> None:
+        """An ITS writes a device table entry: remember what its command says."""
+        node, command = self._executing()
+        if command is None or command[1] != "MAPD":
+            return
+        mapd = MAPD.decode(*command[2])
+        key = (node, mapd.device_id)
+        for pfn in self._devices.pop(key, ()):
+            self._users[pfn].discard(key)
+        if mapd.valid:
+            pages = self._devices[key] = pages_of(mapd.itt_addr, itt_bytes(mapd.size, self.machine.its[node].ite_bytes))
+            for pfn in pages:
+                self._users.setdefault(pfn, set()).add(key)
+
+    # ---------------------------------------------------------------- ops
 
     def apply(self, op: Op, result: dict[str, Any] | None = None) -> Outcome:
-        """Carry an op out and write its lines. ``result``: its wire form, filled by the caller afterwards if wanted."""
+        """Carry an op out and write its lines. ``result``: its wire form, filled by the caller afterwards if wanted.
+
+        What the machine raises passes through; the op's lines are then not written.
+        """
         log = self.machine.log
         first = len(log.items)
+        self._marks.clear()
         outcome = self.machine.apply(op)
         step = log.step
         self.lines.append({"step": step, "type": "op", "data": op_line(op)})
         events = log.items[first:]
-        marks = [(at - first, line) for at, line in self._marks]
+        marks = iter([(at - first, line) for at, line in self._marks])
         self._marks.clear()
+        at, line = next(marks, _NO_MARK)
         for n, event in enumerate(events):
-            while marks and marks[0][0] <= n:
-                self.lines.append({"step": step, **marks.pop(0)[1]})
+            while at <= n:
+                self.lines.append({"step": step, **line})
+                at, line = next(marks, _NO_MARK)
             self.lines.append(render(event))
-        self.lines += [{"step": step, **line} for _, line in marks]
+        while line:
+            self.lines.append({"step": step, **line})
+            at, line = next(marks, _NO_MARK)
+        self._look_at_devices(events)
         self._note_hardware(step)
         self.lines.append({"step": step, "type": "end", "data": {"phase": self.machine.phase, **(result or {})}})
         return outcome
 
+    def take(self) -> list[dict[str, Any]]:
+        """The lines since the last ``take``, for a log that is written while it grows."""
+        taken, self.lines = self.lines, []
+        return taken
+
     def close(self) -> list[dict[str, Any]]:
-        """Stop listening; the lines."""
+        """Stop listening; the lines that were not taken."""
         self.machine.interconnect.watch = self._passed_on
+        for node, passed_on in zip(self.machine.its, self._ears, strict=True):
+            node.on_message = passed_on
         return self.lines
 
+    # ---------------------------------------------------------------- what hardware is
+
     def _note_hardware(self, step: int) -> None:
-        """A line when registers that say what memory hardware uses have changed."""
+        """A line when registers or tables that say what memory hardware uses have changed."""
         machine = self.machine
+        guards = machine.hypervisor.guards(machine.map.gicr)
+        stamp: list[object] = [guards, *map(_LPI_REGISTERS, machine.redistributors), *self._overwritten]
+        for node in machine.its:
+            stamp += (node.enabled, node.cbaser, *node.baser)
+        if stamp == self._stamp and not self._stale:
+            return
+        self._stamp, self._stale = stamp, False
+        tables = [table for node in machine.its for table in map(table_of, node.baser) if table and table.indirect]
+        self._level_1 = [(table.addr, table.addr + table.length) for table in tables]
         now = {
-            "its": [
-                {
-                    "enabled": node.enabled,
-                    "cbaser": hex(node.cbaser),
-                    "baser": [hex(value) for value in node.baser],
-                    "level_1": {str(n): self._level_1(value) for n, value in enumerate(node.baser) if _indirect(value)},
-                }
-                for node in machine.its
-            ],
+            "its": [self._node(n) for n in range(len(machine.its))],
             "gicr": [[gicr.enable_lpis, hex(gicr.propbaser), hex(gicr.pendbaser)] for gicr in machine.redistributors],
-            "guards_redistributors": self._guards(),
+            "guards_redistributors": guards,
         }
         if now != self._hardware:
             self._hardware = now
             self.lines.append({"step": step, "type": "hardware", "data": now})
 
-    def _guards(self) -> bool:
-        oracle = getattr(self.machine, "oracle", None)
-        return bool(oracle is not None and oracle.view.guards_redistributors())
+    def _node(self, number: int) -> dict[str, Any]:
+        node = self.machine.its[number]
+        return {
+            "enabled": node.enabled,
+            "cbaser": hex(node.cbaser),
+            "baser": [hex(value) for value in node.baser],
+            "level_1": {str(n): self._entries(value) for n, value in enumerate(node.baser) if _indirect(value)},
+            "overwritten": self._overwritten[number],
+        }
 
-    def _level_1(self, value: int) -> list[list[Any]]:
+    def _entries(self, value: int) -> list[list[Any]]:
         """The valid entries of a level-1 table: [index, word]."""
         table = table_of(value)
         memory = self.machine.interconnect.mem
@@ -166,7 +262,54 @@ class Recorder:
         words = memoryview(memory.load(table.addr, table.length)).cast("Q")
         return [[index, hex(word)] for index, word in enumerate(words) if word and L1Entry.decode(word).valid]
 
+    def _look_at_devices(self, events: list[Event]) -> None:
+        """Pages changed hands: note the devices using them whose entry in memory is not what their command wrote."""
+        pages = {pfn for event in events if event[0] is PAGE_STATE for pfn in _frames(event)}
+        if not pages:
+            return
+        found: list[list[list[Any]]] = [[] for _ in self.machine.its]
+        for node, device_id in sorted({key for pfn in pages & self._users.keys() for key in self._users[pfn]}):
+            addr, length = self._table_in_memory(node, device_id)
+            if pages_of(addr, length) != self._devices[node, device_id]:
+                found[node].append([device_id, hex(addr), length])
+        self._overwritten = found
+
+    def _table_in_memory(self, node: int, device_id: int) -> tuple[int, int]:
+        """Address and bytes of the table that a device's entry names now; no bytes if it names none."""
+        entry = self._device_entry(node, device_id)
+        if entry is None or not entry.valid:
+            return 0, 0
+        return entry.itt_addr, itt_bytes(entry.size, self.machine.its[node].ite_bytes)
+
+    def _device_entry(self, node: int, device_id: int) -> DTE | None:
+        """A device's entry as it is in memory, or None if there is no place for one."""
+        table = self.machine.its[node].current_table("device")
+        if device_id >= table.entries:
+            return None
+        base, index = table.base, device_id
+        if table.indirect:
+            slot, index = divmod(device_id, table.per_page)
+            level_1 = L1Entry.decode(self._word(base + slot * L1_ENTRY_SIZE))
+            if not level_1.valid:
+                return None
+            base = l2_address(level_1, table.page_bytes)
+        return DTE.decode(self._word(base + index * table.entry_bytes))
+
+    def _word(self, addr: int) -> int:
+        memory = self.machine.interconnect.mem
+        return memory.read(addr, 8) if memory.contains(addr, 8) else 0
+
+
+def _frames(event: Event) -> range:
+    """The frames of a ``page.state`` event."""
+    return range(event[2] >> PAGE_SHIFT, (event[2] >> PAGE_SHIFT) + event[3])
+
 
 def _indirect(value: int) -> bool:
     table = table_of(value)
     return table is not None and table.indirect
+
+
+_LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
+_MESSAGE_BYTES: Final = 4
+_NO_MARK: Final[tuple[float, dict[str, Any]]] = (inf, {})
