@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from itsbox.host.findings import NOT_SO, SO
 from itsbox.host.historic import HISTORIC
 from itsbox.host.scenarios import SCENARIOS, Played, run
+from itsbox.hypervisor.knob_table import KNOBS
 from itsbox.machine import Machine
 from itsbox.machine.config import CHOICES, QUIRKS
 from tests.host.play import machine, played, rules
@@ -26,6 +29,7 @@ REACHES_PAST_STRICT = {
 }  # fmt: skip
 """Defects of an ITS against which no check of commands helps, with the rules that are broken."""
 WEDGES_UNDER_STRICT = {
+    "baser-without-type",
     "driver-assumes-vpe-table", "driver-itt-too-short", "driver-queue-never-wraps", "driver-queue-not-cleaned",
     "driver-queue-too-long",
     "driver-vsync-after-unmap", "ite-overlap", "mapi-as-mapti",
@@ -147,3 +151,31 @@ def test_a_queue_longer_than_the_drivers_is_believed_by_the_series() -> None:
     """v2 and Android leave GITS_CBASER.Size as the driver had it: behind its copy of the queue the ITS runs other memory."""
     for preset in ("v2", "android-6.12"):
         assert ("DMA", "foreign-write") in rules(seen("driver-queue-too-long", preset))
+
+
+def _rows() -> list[list[str]]:
+    """The cells of every row of the list: who, what, here, quirk, scenario."""
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "historic-defects.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    return [row for row in rows if row[0] not in ("who, when", "---")]
+
+
+def test_the_list_names_every_defect_with_its_scenario() -> None:
+    """docs/explanation/historic-defects.md: what is declared is there, what is there is declared, side by side."""
+    named = {(quirk.strip("`"), scenario.strip("`")) for *_, quirk, scenario in _rows() if quirk}
+
+    assert named == {(row.quirk, row.name) for row in HISTORIC}
+
+
+@pytest.mark.parametrize("row", _rows(), ids=lambda row: row[1])
+def test_a_row_without_a_quirk_says_why(row: list[str]) -> None:
+    """Each row of the list is answered: it can be and is seeded, it can be and is not, or it cannot be."""
+    _who, what, here, quirk, scenario = row
+
+    assert what
+    assert bool(quirk) == bool(scenario)
+    assert quirk or here.startswith(("no: ", "can exist", "yes, and it is the default"))
+    assert all(name in SCENARIOS for name in re.findall(r"scenario `([\w-]+)`", here))
+    assert all(name in KNOBS for name in re.findall(r"knob `(\w+)`", here))

@@ -20,6 +20,7 @@ from itsbox.hardware.its_lookup import EMPTY, Table
 if TYPE_CHECKING:
     from itsbox.arch.its_errors import Cause
     from itsbox.arch.layout import Layout
+    from itsbox.hardware.profile import Profile
     from itsbox.hardware.seeded_commands import Wrong
 
 __all__ = ["ITS_DEFECTS", "Defect", "its_with"]
@@ -47,7 +48,7 @@ class Defect(NamedTuple):
 
     commands: layout -> what makes the wrong one of the right one; tables: what the ITS believes of its tables when it is enabled;
     queue: of its queue's length; stalls: from whether the queue should stop at a failed command to whether it does; unread:
-    what a command in missing memory reads as.
+    what a command in missing memory reads as; profile: what it was built as.
     """
 
     origin: str
@@ -57,6 +58,7 @@ class Defect(NamedTuple):
     queue: Callable[[int], int] | None = None
     stalls: Callable[[bool], bool] | None = None
     unread: Callable[[Its], tuple[int, int, int, int]] | None = None
+    profile: Callable[[Profile], Profile] | None = None
 
 
 def _one_entry_more(_before: _Tables, now: _Tables) -> _Tables:
@@ -85,6 +87,10 @@ def _up_to_the_first_invalid(before: _Tables, now: _Tables) -> _Tables:
 
 def _previous_command(its: Its) -> tuple[int, int, int, int]:
     return _NOTHING if its.command is None else its.command[2]
+
+
+def _no_types(profile: Profile) -> Profile:
+    return replace(profile, baser_reset=(0,) * len(profile.baser_reset))
 
 
 _MAPPING: Final = (MAPTI, MAPI, VMAPTI, VMAPI)
@@ -154,6 +160,9 @@ ITS_DEFECTS: Final[Mapping[str, Defect]] = MappingProxyType(
             "gem5, commit 59370dde2e", "GITS_CREADR runs on behind the end of the queue.",
             queue=lambda length: _QUEUE_OFFSETS if length else 0,
         ),
+        "baser_without_type": Defect(
+            "gem5, commit b90fcd7357", "GITS_BASER<n> resets to zero, without the Type of its table.", profile=_no_types
+        ),
     }
 )  # fmt: skip
 """Quirk to defect."""
@@ -174,10 +183,13 @@ class _SeededIts(Its):
 
     __slots__ = ("_defects",)
 
-    def __init__(self, defects: list[Defect], *args: Any, **more: Any) -> None:
+    def __init__(self, defects: list[Defect], profile: Profile, *args: Any, **more: Any) -> None:
         self._defects = defects
+        for defect in defects:
+            if defect.profile is not None:
+                profile = defect.profile(profile)
         self.device_table = self.collection_table = self.vpe_table = EMPTY
-        super().__init__(*args, **more)
+        super().__init__(profile, *args, **more)
         for defect in self._defects:
             for layout, make in defect.commands.items():
                 if layout.MATCH in self.commands:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
-    "any_event", "entry_size", "ite_overlap", "mapi_as_mapti", "one_more_entry", "one_more_target", "queue_runs_on",
-    "stale_command", "stale_parameters", "stall_mixed_up",
+    "any_event", "baser_without_type", "entry_size", "ite_overlap", "mapi_as_mapti", "one_more_entry",
+    "one_more_target", "queue_runs_on", "stale_command", "stale_parameters", "stall_mixed_up",
 ]  # fmt: skip
 
 _MANY_EVENT_BITS: Final = 13
@@ -199,6 +199,17 @@ def queue_runs_on(host: HostileHost) -> None:
     host.ring(SIZE_64K - COMMAND_SIZE)
     records = getattr(host.ring(0), "commands", ())
     judge(host, "the command behind the queue's last is its first.", len(records) <= 1)
+
+
+def baser_without_type(host: HostileHost) -> None:
+    """An honest driver on an ITS whose GITS_BASER<n> say that there are no tables.
+
+    A right ITS tells the Type of each table, and the driver gives it memory. The seeded one says nothing, gets none, and has no
+    place for a device.
+    """
+    host.say("The driver maps a device; the device sends its event.")
+    host.drive("map_device", device_id=DEVICE, events=1)
+    host.stuck = not judge(host, "an event that was mapped arrives.", host.msi(DEVICE, 0))
 
 
 def _packed(command: Layout) -> bytes:

@@ -70,6 +70,7 @@ HISTORIC: Final = (
     Historic("stall_mixed_up", models.stall_mixed_up),
     Historic("ite_overlap", models.ite_overlap),
     Historic("queue_never_wraps", models.queue_runs_on),
+    Historic("baser_without_type", models.baser_without_type),
     Historic("driver_compares_wrapped", drivers.compares_wrapped),
     Historic("driver_vsync_after_unmap", drivers.unmapped_vsync, "virt-gicv4.1", {"error_policy": "stall"}),
     Historic("driver_assumes_vpe_table", drivers.vpe_table_assumed, "virt-gicv4"),
