@@ -133,7 +133,7 @@ export interface paths {
         };
         /**
          * List Profiles
-         * @description Kinds of machine.
+         * @description Kinds of machine, and the historic defects that `quirks` can seed into one.
          */
         get: operations["list_profiles"];
         put?: never;
@@ -1005,9 +1005,11 @@ export interface components {
             profile?: "virt-gicv3" | "virt-gicv3-pta" | "virt-gicv4" | "virt-gicv4.1" | "virt-gicv4-dual-its" | "snapdragon";
             /**
              * Quirks
-             * @description Single choices of the profile, set otherwise.
+             * @description Single choices of the profile, set otherwise, and defects to seed; see `GET /v1/profiles`.
              */
             quirks?: {
+                /** @enum {unknown} */
+                baser_without_type?: false | true;
                 /** @enum {unknown} */
                 checks_invall?: false | true;
                 /** @enum {unknown} */
@@ -1019,11 +1021,69 @@ export interface components {
                 /** @enum {unknown} */
                 cte_fault_stalls?: false | true;
                 /** @enum {unknown} */
+                device_id_unbounded?: false | true;
+                /** @enum {unknown} */
+                discard_keeps_ite?: false | true;
+                /** @enum {unknown} */
+                discard_keeps_vlpi?: false | true;
+                /** @enum {unknown} */
+                driver_assumes_vpe_table?: false | true;
+                /** @enum {unknown} */
+                driver_compares_wrapped?: false | true;
+                /** @enum {unknown} */
+                driver_ite_mask?: false | true;
+                /** @enum {unknown} */
+                driver_itt_too_short?: false | true;
+                /** @enum {unknown} */
+                driver_level_1_off_by_one?: false | true;
+                /** @enum {unknown} */
+                driver_queue_never_wraps?: false | true;
+                /** @enum {unknown} */
+                driver_queue_not_cleaned?: false | true;
+                /** @enum {unknown} */
+                driver_queue_too_long?: false | true;
+                /** @enum {unknown} */
+                driver_vsync_after_unmap?: false | true;
+                /** @enum {unknown} */
+                entry_size_wrong?: false | true;
+                /** @enum {unknown} */
+                event_id_unbounded?: false | true;
+                /** @enum {unknown} */
+                intid_unbounded?: false | true;
+                /** @enum {unknown} */
+                ite_overlap?: false | true;
+                /** @enum {unknown} */
                 l1_as_qemu?: false | true;
+                /** @enum {unknown} */
+                mapd_keeps_dte?: false | true;
+                /** @enum {unknown} */
+                mapi_as_mapti?: false | true;
+                /** @enum {unknown} */
+                missing_itt_accepted?: false | true;
+                /** @enum {unknown} */
+                movall_takes_all?: false | true;
                 /** @enum {unknown} */
                 queue_fault?: "skip" | "stall";
                 /** @enum {unknown} */
+                queue_never_wraps?: false | true;
+                /** @enum {unknown} */
+                rd_base_off_by_one?: false | true;
+                /** @enum {unknown} */
+                size_unbounded?: false | true;
+                /** @enum {unknown} */
+                stale_command?: false | true;
+                /** @enum {unknown} */
+                stale_parameters?: false | true;
+                /** @enum {unknown} */
+                stale_tables?: false | true;
+                /** @enum {unknown} */
+                stall_mixed_up?: false | true;
+                /** @enum {unknown} */
                 stalled_sticky?: false | true;
+                /** @enum {unknown} */
+                table_bound_off_by_one?: false | true;
+                /** @enum {unknown} */
+                target_by_affinity?: false | true;
                 /** @enum {unknown} */
                 vmovp_waits?: "absent" | "all";
             };
@@ -2724,6 +2784,14 @@ export interface operations {
                      *           "cpus": 4,
                      *           "ram_mib": 256
                      *         }
+                     *       ],
+                     *       "defects": [
+                     *         {
+                     *           "quirk": "mapd_keeps_dte",
+                     *           "of": "its",
+                     *           "origin": "Linux KVM, 2024",
+                     *           "doc": "MAPD with V=0 leaves the device table entry."
+                     *         }
                      *       ]
                      *     }
                      */
@@ -2805,7 +2873,7 @@ export interface operations {
             };
             path: {
                 /** @description A name from `GET /v1/scenarios`. */
-                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked" | "zephyr-queue-size" | "zephyr-itt-size";
+                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked" | "zephyr-queue-size" | "zephyr-itt-size" | "device-id-unbounded" | "mapd-keeps-dte" | "discard-keeps-ite" | "discard-keeps-vlpi" | "movall-takes-all" | "target-by-affinity" | "missing-itt-accepted" | "intid-unbounded" | "stale-tables" | "size-unbounded" | "rd-base-off-by-one" | "table-bound-off-by-one" | "entry-size-wrong" | "stale-parameters" | "mapi-as-mapti" | "event-id-unbounded" | "stale-command" | "stall-mixed-up" | "ite-overlap" | "queue-never-wraps" | "baser-without-type" | "driver-compares-wrapped" | "driver-vsync-after-unmap" | "driver-assumes-vpe-table" | "driver-ite-mask" | "driver-queue-never-wraps" | "driver-queue-too-long" | "driver-itt-too-short" | "driver-level-1-off-by-one" | "driver-queue-not-cleaned";
             };
             cookie?: never;
         };
