@@ -246,10 +246,17 @@ def _recorded(name: str, preset: str) -> tuple[Op, ...]:
     return tuple(step.op for step in played.steps if step.op is not None)
 
 
+@lru_cache(maxsize=1)
+def _short_attacks() -> tuple[str, ...]:
+    """The programs to bend: not too long, and for an ITS without seeded defects, since lock-step knows a right one only."""
+    right = [name for name, scenario in SCENARIOS.items() if "quirks" not in scenario.session()]
+    return tuple(name for name in right if len(_recorded(name, "off")) < 400)
+
+
 def mutated_program(seed: int) -> tuple[dict[str, Any], list[Op]]:
     """Session fields, and the ops of an attack, bent from the switch-over on: before it the host is trusted."""
     rng = Random(seed)
-    name = rng.choice([name for name, scenario in SCENARIOS.items() if len(_recorded(name, "off")) < 400])
+    name = rng.choice(_short_attacks())
     ops = list(_recorded(name, rng.choice(("off", "strict", "rfc-v1"))))
     fields = {k: v for k, v in SCENARIOS[name].session().items() if k != "hardening"}
     switch = next(n for n, op in enumerate(ops) if isinstance(op, Drive) and op.call == "deprivilege") + 1

@@ -136,8 +136,14 @@ class Machine:
         return outcome
 
     def access(self, op: Op) -> Outcome:
-        """Carry out an access of the host as part of a running op: what the driver does through its port."""
-        return self._APPLY[type(op)](self, op)
+        """Carry out an access of the host as part of a running op: what the driver does through its port.
+
+        In lock-step it is compared with the specification as it happens.
+        """
+        outcome = self._APPLY[type(op)](self, op)
+        if self.oracle is not None and self.oracle.lockstep is not None:
+            self.oracle.lockstep.compare(op, outcome)
+        return outcome
 
     def check(self, op: Drive) -> None:
         """Raise DriverCallError for a driver call that does not exist or whose arguments cannot be."""

@@ -6,17 +6,20 @@ hypervisor has written down; ``Abstraction`` turns the whole machine into the st
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CREADR, GITS_CWRITER
+from itsbox.arch.its_commands import MAPC
+from itsbox.arch.its_registers import FRAME_SIZE, GITS_BASER, GITS_CREADR, GITS_CWRITER, VSGI_FRAME
 from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes, l2_address
-from itsbox.arch.values import pages_of
+from itsbox.arch.redist_registers import GICR_TYPER
+from itsbox.arch.values import align_down, pages_of, pfn_of
 from itsbox.hypervisor.presets import PRESETS
 from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
 from itsbox.memory.ownership import PageState as Seen
-from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractPage, Regions
+from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractLpis, AbstractPage, AbstractTable, Regions
 from itsbox.oracle.pages import Pages, PageState, Whose
 from itsbox.oracle.records import HostQueue
 from itsbox.oracle.spec import Claims, Facts
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from itsbox.hardware.redistributor import Redistributor
     from itsbox.hypervisor.hypervisor import Hypervisor
     from itsbox.hypervisor.its_state import ItsState
+    from itsbox.hypervisor.plan import Plan
     from itsbox.memory.interconnect import Interconnect
     from itsbox.memory.ownership import Ownership
 
@@ -245,72 +249,170 @@ def claims_of(hyp: Hypervisor) -> Claims:
 
 
 class Abstraction:
-    """The machine as the specification sees it. Call it for the state now."""
+    """The machine as the specification sees it. Call it for the state now.
 
-    __slots__ = ("_hyp", "_known", "_ownership", "_saved", "_view", "facts")
+    A part that is as it was is the same object as before, so that comparing it costs nothing.
+    """
+
+    __slots__ = ("_gicrs", "_hyp", "_its", "_last", "_ownership", "_saved", "_view", "facts")
 
     def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Sequence[Its]) -> None:
         self._view = view
         self._ownership = ownership
         self._hyp = hyp
+        self._its = its
+        self._gicrs = view._gicrs  # noqa: SLF001 - the view's neighbour in this module
         self._saved: object = None
-        self._known: dict[int, AbstractPage] = {}
-        self.facts = Facts(
-            regions=Regions(ownership.ram, ownership.hyp, ownership.guest),
-            its=tuple(node.base for node in its),
-            ite_bytes=its[0].ite_bytes,
-            event_id_bits=its[0].typer.id_bits,
-            vmapp_v41=bool(its[0].typer.vmapp),
+        self._last: dict[str, Any] = {}
+        self.facts = self._facts(view._map)  # noqa: SLF001 - as above
+
+    def _facts(self, where: MemoryMap) -> Facts:
+        own, first = self._ownership, self._its[0]
+        profile, cpus = first.profile, len(self._gicrs)
+        typers = [GICR_TYPER.decode(gicr.typer) for gicr in self._gicrs]
+        names: range | frozenset[int] = range(cpus)
+        if first.typer.pta:  # the field holds the frame's address in place, so decoding an address gives its field
+            frames = (where.gicr + cpu * where.gicr_stride for cpu in range(cpus))
+            names = frozenset(MAPC.decode(0, 0, frame, 0).rd_base for frame in frames)
+        vlpis = ("GICv4.1" if typers[0].rvpeid else "GICv4") if typers[0].vlpis else ""
+        return Facts(
+            regions=Regions(own.ram, own.hyp, own.guest),
+            its=tuple(node.base for node in self._its),
+            ite_bytes=first.ite_bytes,
+            event_id_bits=first.typer.id_bits,
+            vmapp_v41=bool(first.typer.vmapp),
+            vsgi=tuple(_vsgi_frame(node, where) for node in self._its),
+            gicr=where.gicr,
+            stride=where.gicr_stride,
+            cpus=cpus,
+            vlpis=vlpis,
+            id_bits=profile.gicr_idbits,
+            groups=tuple(_group(typer) for typer in typers),
+            rd_bases=names,
+            knobs=self._hyp.hardening.knobs,
         )
 
     def __call__(self) -> Abstract:
         """The abstract state."""
-        nodes = self._view.nodes()
-        registers: dict[tuple[int, str], int] = {}
-        for number, node in enumerate(nodes):
-            registers[number, "CBASER"] = _placed(GITS_CBASER.decode(node.cbaser))
-            for n, value in enumerate(node.baser):
-                registers[number, f"BASER{n}"] = _placed(GITS_BASER.decode(value))
+        hyp = self._hyp
+        redist, switch = hyp.redistributors, hyp.switch
+        known = self._known
         return Abstract(
             phase=self._view.phase(),
             pages=self._pages(),
-            its={n: taken for n in range(len(nodes)) if (taken := self._its(n)) is not None},
-            registers=registers,
-            lpis={cpu: (on, prop, pend) for cpu, (on, prop, pend) in enumerate(self._view.gicrs())},
+            its=known("its", {n: taken for n in range(len(self._its)) if (taken := self._taken(n)) is not None}),
+            registers=known("registers", self._registers()),
+            lpis=known("lpis", {gicr.cpu: _lpis(gicr) for gicr in self._gicrs}),
+            finalised=known("finalised", frozenset(switch.finalised)),
+            quiesced=known("quiesced", dict(switch.quiesced)),
+            taken=known("taken", frozenset(redist.taken)),
+            held=known("held", dict(redist.held)),
+            resident=known("resident", dict(redist.vlpi.resident)),
+            alive=known("alive", dict(hyp.guests.alive)),
+            donated=known("donated", dict(hyp.guests.owners)),
+            tracked=known("tracked", dict(hyp.el2.tracking.users)),
         )
+
+    def _known(self, part: str, value: Any) -> Any:
+        """``value``, or the same object as last time if it is equal."""
+        last = self._last.get(part)
+        if last == value:
+            return last
+        self._last[part] = value
+        return value
+
+    def _registers(self) -> dict[tuple[int, str], int]:
+        registers: dict[tuple[int, str], int] = {}
+        for node in self._its:
+            n = node.number
+            registers[n, "CTLR"] = node.ctlr
+            registers[n, "CBASER"] = node.cbaser
+            registers[n, "CWRITER"] = node.cwriter
+            registers[n, "CREADR"] = node.creadr
+            for name, value in zip(_BASERS, node.baser, strict=True):
+                registers[n, name] = value
+        return registers
 
     def _pages(self) -> dict[int, AbstractPage]:
         """Memory pages that differ from reset, from the plain state of the ownership map."""
         own, saved = self._ownership, self._ownership.state()
         if saved == self._saved:
-            return self._known
+            return self._last["pages"]  # type: ignore[no-any-return]
         pages = {}
         for pfn in {*saved["codes"], *saved["pins"]}:
             if own.is_memory(pfn):
                 owner, state, pins = own.describe(pfn)
                 shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
                 pages[pfn] = AbstractPage(owner, shared, pins)
-        self._saved, self._known = saved, pages
+        self._saved, self._last["pages"] = saved, pages
         return pages
 
-    def _its(self, number: int) -> AbstractIts | None:
+    def _taken(self, number: int) -> AbstractIts | None:
         emulation = self._hyp.its(number)
         if emulation is None:
             return None
         state = emulation.state
-        kinds = {table.n: table.type for table in state.tables}
         return AbstractIts(
             host_queue=state.host_queue,
             host_bytes=state.host_bytes,
             consumed=state.consumed,
             devices=dict(state.devices),
             vpes=dict(state.vpes),
-            level_2=frozenset((kinds[n], slot) for n, slots in state.present.items() for slot in slots),
+            level_2=self._level_2(state),
             waiting=bool(state.inflight),
+            stopped=_frames_of(state.stalled_plans),
+            host_cwriter=state.host_cwriter,
+            hw_queue=state.hw_queue,
+            tables=_tables_of(state),
+            enabled=state.enabled,
         )
 
+    def _level_2(self, state: ItsState) -> dict[tuple[int, int], tuple[int, int]]:
+        """The level-1 entries that hardware has, with the pages that they name now."""
+        found = {}
+        for n, slots in state.present.items():
+            table = state.table(n)
+            if table is not None:
+                for slot in slots:
+                    word = self._view.word(table.base + slot * L1_ENTRY_SIZE)
+                    found[table.type, slot] = _level_2_pages(word or 0, table.page_bytes)
+        return found
 
-def _placed(register: GITS_BASER | GITS_CBASER) -> int:
-    """The register with nothing but where the memory is, how much of it, and its shape."""
-    kept = register.replace(shareability=0, outer_cache=0, inner_cache=0, valid=0)
-    return kept.word()
+
+_BASERS: Final = tuple(f"BASER{n}" for n, _ in GITS_BASER.elements())
+
+
+def _lpis(gicr: Redistributor) -> AbstractLpis:
+    frame = gicr.vlpi
+    return AbstractLpis(gicr.enable_lpis, gicr.propbaser, gicr.pendbaser, frame.vpropbaser, frame.vpendbaser)
+
+
+def _vsgi_frame(node: Its, where: MemoryMap) -> int:
+    """Address of an ITS's frame of virtual SGIs, or 0: that of the first may lie elsewhere."""
+    if not node.typer.vsgi:
+        return 0
+    return node.base + VSGI_FRAME if where.sgir is None or node.number else align_down(where.sgir, FRAME_SIZE)
+
+
+def _group(typer: GICR_TYPER) -> int:
+    """Which redistributors share a configuration table: those that agree in so many levels of affinity (CommonLPIAff)."""
+    levels = typer.common_lpi_aff
+    return typer.affinity_value // 256 ** (4 - levels) if levels else 0
+
+
+def _tables_of(state: ItsState) -> tuple[AbstractTable, ...]:
+    return tuple(
+        AbstractTable(table.type, pfn_of(table.base), len(pages_of(0, table.length)), pfn_of(table.host_l1))
+        for table in state.tables
+    )
+
+
+def _frames_of(plans: Sequence[Plan]) -> frozenset[int]:
+    """The pages that a command's plans move."""
+    steps = [step for plan in plans for step in (plan.now, plan.later)]
+    return frozenset(pfn for step in steps for _, first, count in step.transitions for pfn in range(first, first + count))
+
+
+@lru_cache(maxsize=4096)
+def _level_2_pages(word: int, page_bytes: int) -> tuple[int, int]:
+    return pfn_of(L1Entry.decode(word).address), len(pages_of(0, page_bytes))
