@@ -95,6 +95,7 @@ class QemuBox:
         self.map = PROFILES["virt-gicv3" if qemu.gic == 3 else "virt-gicv4"].memory_map(qemu.ram_mib)
         self.port = QemuPort(qemu, self.map)
         self.phase = "trusted"
+        self.step = 0
         self.violations: list[Any] = []
         self.interconnect: Any = None
         self.ownership: Any = None
@@ -110,6 +111,7 @@ class QemuBox:
 
     def apply(self, op: Op) -> Outcome:
         """Carry an op out on QEMU."""
+        self.step += 1
         match op:
             case MmioRead(addr, size):
                 return Value(self.port.mmio_read(addr, size))

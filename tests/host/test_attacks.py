@@ -6,8 +6,7 @@ import pytest
 
 from itsbox.arch.its_commands import INT, MAPD, SYNC
 from itsbox.arch.its_registers import GITS_CWRITER, TABLE_COLLECTIONS, TABLE_DEVICES, TABLE_VPES
-from itsbox.host.attacks import AttackEnds, HostileHost
-from itsbox.memory.interconnect import Initiator, Why
+from itsbox.host.attacks import AttackEnds, CannotBePlayed, HostileHost, SetUpFails
 from itsbox.ops import Store
 from tests.host.play import machine
 
@@ -101,24 +100,62 @@ def test_pages_change_hands_only_with_a_hypervisor() -> None:
     assert "guest_memory" in host.refusals
 
 
-def test_a_race_happens_just_before_the_nth_read() -> None:
-    """Another CPU's store lands between two reads of the hypervisor, and only while the race is on."""
+@pytest.mark.parametrize("turn, shots", [(1, [32]), (2, [])])
+def test_a_race_happens_once_just_before_its_turn(turn: int, shots: list[int]) -> None:
+    """Another CPU's store lands in what the hypervisor is about to read, at one read, and only within the section."""
+    host, seen = _host(), []
+    host.turn = turn
+
+    def tamper(addr: int, data: bytes) -> bytes:
+        assert host.queue <= addr < host.queue + host.queue_bytes
+        seen.append(len(data))
+        return data
+
+    with host.racing(tamper):
+        host.post(SYNC(rd_base=0))
+    host.post(SYNC(rd_base=0))
+
+    assert (seen, host.reads) == (shots, 1)
+
+
+def test_what_another_cpu_stores_is_what_the_hypervisor_reads() -> None:
+    """The exchanged command runs instead of the one that was announced: whatever is read once is also what is checked."""
     host = _host()
-    page = host.pages()
-    shots: list[int] = []
+    host.turn = 1
+    with host.racing(lambda addr, data: INT.STRUCT.pack(*INT(device_id=0x77, event_id=0).encode())):
+        assert host.post(SYNC(rd_base=0)) == ["refused"]
 
-    def shot() -> bool:
-        shots.append(1)
-        host.box.interconnect.store(Initiator.HOST, page, b"raced", Why.HOST)
-        return True
+    assert list(host.refusals) == ["device_not_mapped"]
 
-    end = host.race(shot, 1)
+
+def test_pages_that_the_host_may_not_write_cannot_be_raced_for() -> None:
+    """The take-over reads only pages that it has taken: each read has its turn, and stage 2 refuses each store."""
+    for turn in range(1, 6):
+        host = HostileHost(machine({"hardening": "strict", "start": "host"}), turn=turn)
+        with host.racing(lambda addr, data: pytest.fail("the host may not write there")):
+            host.deprivilege()
+        assert host.reads >= 4
+        assert host.box.phase == "deprivileged"
+
+
+def test_only_what_one_op_reads_twice_counts_as_read_again() -> None:
+    """Two traps that read the same slot are no double fetch."""
+    host = _host()
+    with host.racing(lambda addr, data: pytest.fail("nothing is read twice"), again=True):
+        for _ in range(2):
+            host.ring(host.put(SYNC(rd_base=0)))
+
+    assert host.reads == 0
+
+
+def test_what_was_posted_before_the_switch_over_stays_posted() -> None:
+    """The driver does not know of commands that were sent by hand; the attacker goes on behind them."""
+    host = HostileHost(machine({"hardening": "strict", "start": "host"}))
     host.post(SYNC(rd_base=0))
-    end()
-    host.post(SYNC(rd_base=0))
+    host.deprivilege()
 
-    assert shots == [1]
-    assert host.box.physical(page, 5) == b"raced"
+    assert host.creadr() == host.write_offset
+    assert host.post(SYNC(rd_base=0)) == ["executed"]
 
 
 def test_memory_is_cleaned_only_where_that_matters() -> None:
@@ -131,7 +168,7 @@ def test_memory_is_cleaned_only_where_that_matters() -> None:
 
 
 def test_every_step_is_explained() -> None:
-    """What it does is kept with the explanation given last, and with what came of it."""
+    """What it does is kept with the explanation given last, with what came of it, and with the machine's step."""
     host = _host()
     host.say("Touch the hypervisor's page.")
     host.store(host.hyp_page(), b"x")
@@ -141,6 +178,26 @@ def test_every_step_is_explained() -> None:
     assert (store.text, type(store.op), store.result) == ("Touch the hypervisor's page.", Store, "abort: hyp_memory")
     assert look.op is None
     assert look.result.startswith(f"{host.hyp_page():#x}: ")
+    assert (store.step, look.step) == (host.box.step, host.box.step)
+
+
+def test_what_a_machine_lacks_is_said() -> None:
+    """An attack that this machine cannot express says so, and one whose honest beginning is not let through does too."""
+    with pytest.raises(CannotBePlayed, match="virtual LPIs"):
+        _host().vmapp(1, 0)
+    host = _host()
+    host.enable(False)
+    with pytest.raises(SetUpFails, match="0x40"):
+        host.needs_own(0x40)
+
+
+@pytest.mark.parametrize("profile", ["virt-gicv3", "virt-gicv3-pta"])
+def test_redistributors_are_named_as_the_machine_has_it(profile: str) -> None:
+    """By number, or by address: a SYNC to CPU 1 passes either way, and is no violation."""
+    for preset in ("off", "strict"):
+        host = _host(preset, profile)
+        assert host.post(SYNC(rd_base=host.rd_base(1))) == ["executed"]
+        assert not host.box.violations
 
 
 def test_registers_are_read_and_written_as_the_host_may() -> None:

@@ -15,22 +15,6 @@ def test_a7_makes_the_its_read_secrets_as_commands() -> None:
     assert any("unknown error" in step.result or "unknown" in step.result for step in what.steps)
 
 
-@pytest.mark.parametrize("preset", ["rfc-v1", "v2", "android-6.12", "strict"])
-def test_a_race_for_the_queue_is_lost(preset: str) -> None:
-    """From patch 8 on what is checked is a copy: exchanging the slot at any read changes nothing."""
-    what = played("A13", preset)
-
-    assert what.verdict == "isolated"
-    assert what.refusals
-
-
-def test_a_race_for_level_1_is_won_where_it_is_read_twice() -> None:
-    """With the one knob ``host_fetch`` on ``twice`` the exchanged entry is used: H2 sees it, and the DMA check its effect."""
-    broken = rules(played("A13", {"preset": "strict", "knobs": {"host_fetch": "twice"}}))
-
-    assert {("H2", "one-snapshot"), ("DMA", "foreign-write"), ("H7", "level-1")} <= broken
-
-
 def test_commands_behind_the_wrap_are_unchecked_in_the_rfc() -> None:
     """The MAPD in the first slot of a wrapped batch reaches hardware under ``rfc-v1`` and is refused under ``strict``."""
     assert ("H1", "hardware-writes") in rules(played("A15", "rfc-v1"))
@@ -51,4 +35,18 @@ def test_strict_stays_available(name: str) -> None:
 
 def test_the_rfc_is_stopped_by_one_erroneous_command() -> None:
     """On an ITS that stalls, one bad command ends honest traffic under the RFC."""
-    assert played("A17", "rfc-v1").verdict == "wedged"
+    assert played("A17", "rfc-v1@7").verdict == "wedged"
+
+
+def test_a_vmovp_for_an_absent_its_stalls_for_good() -> None:
+    """Without a guard the queue stands at the VMOVP, nobody's traffic passes; ``strict`` looks at its ITSList."""
+    assert played("A18", "off").verdict == "wedged"
+    assert {"rd_base_unknown", "its_list_unknown"} <= {*played("A18", "strict").refusals}
+
+
+def test_where_one_its_moves_for_all_there_is_nothing_to_wait_for() -> None:
+    """With GITS_TYPER.VMOVP = 1, or no vPEs at all, A18 says that it was not tried, and which machine it needs."""
+    for profile, why in (("virt-gicv4", "VMOVP is 1"), ("virt-gicv3", "no virtual LPIs")):
+        what = played("A18", "off", profile)
+        assert what.verdict == "error"
+        assert why in what.detail

@@ -19,7 +19,7 @@ def test_a8_sets_a_bit_in_the_hypervisors_page() -> None:
     assert looks[0] != looks[1]
 
 
-@pytest.mark.parametrize("name", ["A8", "A9", "A10"])
+@pytest.mark.parametrize("name", ["A8", "A9", "A10", "resident-vpt"])
 @pytest.mark.parametrize("preset", ["rfc-v1", "v2"])
 def test_the_series_leaves_redistributors_open(name: str, preset: str) -> None:
     """The mail says so itself: no version before Android's stops these."""
@@ -27,7 +27,8 @@ def test_the_series_leaves_redistributors_open(name: str, preset: str) -> None:
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("A8", "pending_not_host_owned"), ("A9", "config_not_host_owned"), ("A10", "vpendbaser_unknown"),
+    ("A8", "pending_not_host_owned"), ("A9", "config_not_host_owned"), ("A10", "vpropbaser_changed"),
+    ("resident-vpt", "vpendbaser_unknown"),
 ])  # fmt: skip
 def test_strict_checks_their_tables(name: str, reason: str) -> None:
     """Behind ``strict`` the tables' pages must be the host's, and resident vPEs known."""
@@ -42,7 +43,23 @@ def test_reading_secrets_is_a_violation_too() -> None:
     assert ("DMA", "foreign-read") in rules(played("A9", "off"))
 
 
-@pytest.mark.parametrize("preset", ["off", "strict"])
-def test_there_is_no_address_to_forge_without_pta(preset: str) -> None:
-    """Where RDbase is a number, MAPC and SYNC with a wild one are errors or waits that end at once."""
-    assert played("A11", preset).verdict == "isolated"
+@pytest.mark.parametrize("name, profile, why", [
+    ("A11", "virt-gicv3", "PTA is 0"), ("A10", "virt-gicv4", "before GICv4.1"), ("resident-vpt", "virt-gicv4.1", "no address"),
+    ("A10", "virt-gicv3", "no virtual LPIs"),
+])  # fmt: skip
+def test_what_a_machine_does_not_have_cannot_be_forged(name: str, profile: str, why: str) -> None:
+    """Played on another machine they say that nothing was tried, under every preset, and never that it was stopped."""
+    for preset in ("off", "strict"):
+        what = played(name, preset, profile)
+        assert what.verdict == "error"
+        assert why in what.detail
+
+
+def test_a11_sends_messages_to_the_hypervisor() -> None:
+    """Where RDbase is an address, MAPC and SYNC write to any; ``strict`` knows the redistributors' frames."""
+    found = played("A11", "off").violations
+    addresses = {violation.wire()["addresses"][0]["owner"] for violation in found}
+
+    assert {violation.rule.name for violation in found} == {"message"}
+    assert "hyp" in addresses
+    assert played("A11", "strict").refusals == ("rd_base_unknown",)

@@ -24,12 +24,12 @@ from itsbox.ops import Drive
 from tests.host.play import machine, played
 
 DOCS = Path(__file__).parents[2] / "docs"
-HARMLESS_WITHOUT_PTA = {"A11", "collection-level-2"}
-"""Attacks on addresses in RDbase: no machine here has GITS_TYPER.PTA = 1."""
-NEEDS_A_HYPERVISOR = {"own-tables"}
-"""Attacks on memory that only a hypervisor takes for the ITS."""
 TURNS_AT = {"A2": 7, "A3": 7, "A4": 8, "A5": 8, "A6": 9, "A16": 13, "forged-dte": 7, "forged-vte": 7, "own-tables": 8}
-"""Attacks that the RFC stops at the patch that claims it."""
+"""Attacks that are violated until the patch that claims to stop them, and not any more from it on."""
+STOPPED = {"A4", "A5", "A6", "own-tables"}
+"""Those of them that end isolated; the others end with the machine, as the notes say."""
+HIDDEN = {15: "virtual-unchecked", 21: "impdef-forwarded", 22: "level-2-unchecked"}
+"""Defects that have no effect in the RFC, by scenario; each has a note that says why."""
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +84,26 @@ def test_the_steps_are_a_journal() -> None:
     assert [violation.bucket for violation in again.violations] == [violation.bucket for violation in first.violations]
 
 
-def test_a_hardening_with_knobs_is_named_by_its_preset() -> None:
-    """Knobs may be changed for a run; the answer names the preset."""
-    what = played("A4", {"preset": "strict", "knobs": {"mapd_check": "off"}})
+@pytest.mark.parametrize("knobs, named", [
+    ({"mapd_check": "off"}, {"preset": "strict", "knobs": {"mapd_check": "off"}}),
+    ({"mapd_check": "on"}, "strict"), ({}, "strict"),
+])  # fmt: skip
+def test_a_hardening_is_named_with_what_was_changed_in_it(knobs: dict[str, str], named: object) -> None:
+    """The answer names the preset, and the knobs that differ from it, so that a weak knob is not laid at the preset's door."""
+    what = played("A4", {"preset": "strict", "knobs": knobs})
 
-    assert (what.hardening, what.verdict) == ("strict", "violated")
+    assert what.wire()["hardening"] == named
+    assert what.verdict == ("violated" if isinstance(named, dict) else "isolated")
+
+
+def test_a_violations_step_is_one_of_the_steps() -> None:
+    """Each step has the machine's step number, and a violation names one of those."""
+    shown = played("A3", "off").wire()
+    numbers = [step["step"] for step in shown["steps"]]
+
+    assert numbers == sorted(numbers)
+    for violation in shown["violations"]:
+        assert any(step["step"] == violation["step"] and step["op"] != "look" for step in shown["steps"])
 
 
 def test_another_profile_may_be_asked_for() -> None:
@@ -122,7 +137,7 @@ def test_under_off_every_memory_attack_lands(cells: Mapping[str, Mapping[str, Pl
     attacks = {name for name, scenario in SCENARIOS.items() if scenario.kind == "attack"}
     landed = {name for name in attacks if cells[name]["off"].verdict == "violated"}
 
-    assert attacks - landed == HARMLESS_WITHOUT_PTA | NEEDS_A_HYPERVISOR
+    assert attacks == landed
 
 
 def test_under_strict_everything_is_isolated(cells: Mapping[str, Mapping[str, Played]]) -> None:
@@ -139,12 +154,27 @@ def test_under_strict_nothing_honest_is_refused(cells: Mapping[str, Mapping[str,
 
 @pytest.mark.parametrize("name, patch", TURNS_AT.items())
 def test_an_attack_turns_at_its_patch(name: str, patch: int, cells: Mapping[str, Mapping[str, Played]]) -> None:
-    """Violated before the patch that claims to stop it, isolated from it on, to the end of the RFC."""
+    """Violated before the patch that claims to stop it, and not from it on, to the end of the RFC."""
     assert SCENARIOS[name].claimed == patch
+    after = set()
     for preset in COLUMNS[2 : COLUMNS.index("v2")]:
         number = 14 if preset == "rfc-v1" else int(preset.removeprefix("rfc-v1@"))
-        expected = "violated" if number < patch else "isolated"
-        assert cells[name][preset].verdict == expected, preset
+        if number < patch:
+            assert cells[name][preset].verdict == "violated", preset
+        else:
+            after.add(cells[name][preset].verdict)
+    assert after <= ({"isolated"} if name in STOPPED else {"isolated", "wedged"})
+
+
+def test_nothing_is_called_isolated_that_was_not_tried(cells: Mapping[str, Mapping[str, Played]]) -> None:
+    """Where the hypervisor panicked the verdict is wedged or violated; and each scenario's own machine can express it."""
+    for name, row in cells.items():
+        for preset, what in row.items():
+            assert what.verdict != "error", (name, preset, what.detail)
+            if {"el2_fault", "el2_hang"} & {*what.refusals} or any(
+                step.result.startswith("panic") for step in what.steps
+            ):
+                assert what.verdict in ("wedged", "violated"), (name, preset)
 
 
 def test_contradictions_are_documented_and_nothing_else_is(cells: Mapping[str, Mapping[str, Played]]) -> None:
@@ -155,12 +185,23 @@ def test_contradictions_are_documented_and_nothing_else_is(cells: Mapping[str, M
 def test_the_defects_show_under_the_rfc(cells: Mapping[str, Mapping[str, Played]]) -> None:
     """Each known defect is violated or wedged under ``rfc-v1``, save those that the notes explain."""
     hidden = {
-        scenario.defect
+        scenario.defect: scenario.name
         for scenario in SCENARIOS.values()
         if scenario.defect and cells[scenario.name]["rfc-v1"].verdict == "isolated"
     }
 
-    assert hidden == {10, 14, 15, 20, 21, 22}
+    assert hidden == HIDDEN
+    notes = markdown(verdicts(cells)).partition("## What else to know")[2].partition("## The scenarios")[0]
+    assert all(f"* {name}: Defect {number}" in notes for number, name in HIDDEN.items())
+
+
+def test_each_defect_has_a_program_of_its_own() -> None:
+    """No two defects, and no defect and attack, are one program under two names."""
+    programs = [scenario.program for scenario in SCENARIOS.values() if scenario.defect and scenario.name != "hang"]
+    attacks = {scenario.program for scenario in SCENARIOS.values() if not scenario.defect}
+
+    assert len(programs) == len({*programs}) == len(DEFECTS)
+    assert not attacks & {*programs}
 
 
 def test_the_hang_prints_the_mails_log() -> None:

@@ -393,3 +393,27 @@ def test_the_driver_writes_cwriter_with_32_bits() -> None:
     assert isinstance(box.machine.apply(MmioWrite(box.its + GITS_CWRITER.OFFSET, 8, offset)), Done)
     assert isinstance(box.post(SYNC(rd_base=0)), Done)
     assert box.value(GITS_IIDR.OFFSET, 4) == 0x43B
+
+
+@pytest.mark.parametrize("submission", ["batch", "one_at_a_time", "runs"])
+def test_a_slot_changed_between_check_and_copy(submission: str) -> None:
+    """With a slot that is read twice the command that was checked is not the one that runs; read once, it is."""
+
+    def mapped(host_fetch: str) -> int:
+        box = Box("strict", submission=submission, host_fetch=host_fetch)
+        itt, seen = box.page(0), []
+        queue = int(box.machine.queues()["host"]["base"], 16)
+
+        def other_cpu(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
+            if initiator == Initiator.HYP and not is_write and queue <= addr < queue + 0x10000:
+                seen.append(addr)
+                if len(seen) == 2:
+                    command = mapd(16, itt + 0x4000)
+                    box.machine.memory.store(addr, MAPD.STRUCT.pack(*command.encode()))
+
+        box.machine.interconnect.watch = other_cpu
+        box.post(mapd(16, itt))
+        return int(box.machine.state()["devices"]["16"]["itt"], 16) - itt
+
+    assert mapped("slot_twice") == 0x4000
+    assert mapped("once") == 0

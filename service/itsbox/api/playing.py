@@ -67,6 +67,6 @@ def _play(name: str, hardening: Any, profile: str | None) -> tuple[Played, Machi
             made.append(Machine(MachineConfig.make(**fields)))
         except ConfigError as error:
             raise InvalidField(error.field, error.message) from error
-        return made[0]
+        return made[-1]
 
-    return scenarios.run(name, hardening, make_machine, profile), made[0]
+    return scenarios.run(name, hardening, make_machine, profile), made[-1]

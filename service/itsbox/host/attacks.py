@@ -11,9 +11,10 @@ blocks the queue is replaced by a harmless SYNC and the queue is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from itsbox.arch.its_commands import COMMAND_SIZE, MAPD, MAPTI, NO_DOORBELL, SYNC, VMAPP, VMAPP_V41
 from itsbox.arch.its_registers import (
@@ -38,7 +39,7 @@ from itsbox.arch.its_tables import (
 )
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K, align_up
 from itsbox.host.state import DriverState, restored
-from itsbox.memory.interconnect import Initiator
+from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import (
     Aborted,
     Ack,
@@ -70,12 +71,11 @@ if TYPE_CHECKING:
     from itsbox.memory.ownership import Ownership
     from itsbox.ops import Op, Outcome
 
-__all__ = ["EVENT_BITS", "AttackEnds", "Box", "Driven", "HostileHost", "Step"]
+__all__ = ["EVENT_BITS", "AttackEnds", "Box", "CannotBePlayed", "Driven", "HostileHost", "SetUpFails", "Step", "Tamper"]
 
 EVENT_BITS: Final = 4
 """MAPD's Size field for most devices: 32 events."""
 _ITE_BYTES: Final = 16  # at most
-_HARMLESS: Final = SYNC(rd_base=0)
 
 
 class Driven(Protocol):
@@ -101,6 +101,10 @@ class Box(Protocol):
     def phase(self) -> str:
         """trusted, deprivileging or deprivileged."""
 
+    @property
+    def step(self) -> int:
+        """Ops carried out so far."""
+
     def apply(self, op: Op) -> Outcome:
         """Carry an op out."""
 
@@ -112,12 +116,28 @@ class AttackEnds(Exception):
     """The machine took the attacker's CPU away for good: the modelled hypervisor panicked."""
 
 
+class CannotBePlayed(Exception):
+    """The machine lacks what the scenario aims at, so that nothing was tried."""
+
+
+class SetUpFails(Exception):
+    """Something honest that the attack stands on was not let through, so that the attack itself was not tried."""
+
+
 class Step(NamedTuple):
-    """One thing that the attacker did: why, the op (None for a look past stage 2), and what came of it."""
+    """One thing that the attacker did: why, the op (None for a look past stage 2), what came of it.
+
+    step: the machine's, then, as violations name it.
+    """
 
     text: str
     op: Op | None
     result: str
+    step: int
+
+
+Tamper: TypeAlias = Callable[[int, bytes], bytes]
+"""What another CPU makes of bytes at an address that the hypervisor is about to read."""
 
 
 @dataclass(slots=True)
@@ -126,9 +146,14 @@ class HostileHost:
 
     known: what its driver knows; before: what it knew before the switch-over; write_offset: where in the queue the next
     command goes; refusals: reasons met so far, each once, in order; stuck: honest traffic does not pass any more.
+    turn: of the hypervisor's reads of host memory while ``racing``, the one before which another CPU of the host stores, 0 for
+    none; reads: how many of them there were. itt_offset: where in a page this version accepts translation tables, once known.
     """
 
     box: Box
+    turn: int = 0
+    reads: int = 0
+    itt_offset: int | None = None
     steps: list[Step] = field(default_factory=list)
     refusals: dict[str, None] = field(default_factory=dict)
     known: DriverState = field(default_factory=DriverState)
@@ -137,7 +162,6 @@ class HostileHost:
     stuck: bool = False
     _why: str = ""
     _next_page: int = 0
-    _itt_offset: int | None = None
 
     def __post_init__(self) -> None:
         where = self.box.map
@@ -165,7 +189,7 @@ class HostileHost:
         for record in getattr(outcome, "commands", ()):
             if record[3] == Verdict.REFUSED and record[5] is not None:
                 self.refusals[record[5].value] = None
-        self.steps.append(Step(self._why, op, _told(outcome)))
+        self.steps.append(Step(self._why, op, _told(outcome), self.box.step))
         if isinstance(outcome, Panicked):
             raise AttackEnds(outcome.reason.sentence)
         return outcome
@@ -173,7 +197,7 @@ class HostileHost:
     def show(self, text: str, addr: int, length: int = 16) -> bytes:
         """Look at memory as it is, past stage 2, and note what is there."""
         data = self.box.physical(addr, length) or b""
-        self.steps.append(Step(text, None, f"{addr:#x}: {data.hex(' ', 4)}"))
+        self.steps.append(Step(text, None, f"{addr:#x}: {data.hex(' ', 4)}", self.box.step))
         return data
 
     # ---------------------------------------------------------------- memory and hypercalls
@@ -304,17 +328,29 @@ class HostileHost:
             verdicts.append(records[-1][3] if records else "lost")
             start, self.write_offset = self.write_offset, end
             if self.creadr() != end:
-                self._unblock(start, end)
+                self.unblock(start, end)
         return verdicts
 
-    def _unblock(self, start: int, end: int) -> None:
+    def leave(self, command: Layout) -> None:
+        """Send a command, and leave it where it is if the ITS waits at it; what the hypervisor refuses is replaced."""
+        start, end = self.write_offset, self.put(command)
+        records = getattr(self.ring(end), "commands", ())
+        self.write_offset = end
+        if self.creadr() != end and not any(record[3] == Verdict.STALLED for record in records):
+            self.unblock(start, end)
+
+    def unblock(self, start: int, end: int) -> None:
         """Replace what does not pass by a harmless command, and try again."""
         why = self._why
         self.say("The queue does not move: replace the command by a harmless SYNC and try again.")
-        self.put(_HARMLESS, start)
+        self.put(SYNC(rd_base=self.rd_base()), start)
         self.do(MmioWrite(self.gits(GITS_CWRITER), 4, end | 1))  # Retry, for an ITS that stalled
         self.stuck = self.creadr() != end
         self.say(why)
+
+    def rd_base(self, cpu: int = 0) -> int:
+        """How commands name a CPU's redistributor: by its number, or where GITS_TYPER.PTA is 1 by its address."""
+        return self.known.its[0].collections[cpu]
 
     # ---------------------------------------------------------------- devices and the driver
 
@@ -324,12 +360,30 @@ class HostileHost:
         Versions differ in the addresses that they accept: page aligned ones, all others, or any. What is accepted is remembered.
         """
         page = self.pages(align_up(itt_bytes(size, _ITE_BYTES), PAGE_SIZE) // PAGE_SIZE + 1)
-        for offset in (self._itt_offset,) if self._itt_offset is not None else (ITT_ALIGNMENT, 0):
+        for offset in (self.itt_offset,) if self.itt_offset is not None else (ITT_ALIGNMENT, 0):
             command = MAPD(device_id=device_id, size=size, itt_addr=page + offset, valid=1)
             if self.post(command) == [Verdict.EXECUTED]:
-                self._itt_offset = offset
+                self.itt_offset = offset
                 return page + offset
         return None
+
+    def needs_own(self, device_id: int, size: int = EVENT_BITS) -> int:
+        """As ``map_own``, for an attack that stands on it.
+
+        Raises:
+            SetUpFails: no device can be mapped.
+        """
+        itt = self.map_own(device_id, size)
+        if itt is None:
+            raise SetUpFails(f"device {device_id:#x} cannot be mapped honestly")
+        return itt
+
+    def needs_virtual(self) -> None:
+        """Raises CannotBePlayed on an ITS without virtual LPIs."""
+        if not self.typer.virtual:
+            raise CannotBePlayed(
+                "this ITS has no virtual LPIs (GITS_TYPER.Virtual is 0): take profile virt-gicv4 or later"
+            )
 
     def map_at(self, device_id: int, page: int, size: int = EVENT_BITS) -> list[str]:
         """Map a device with a table in a given page, at each alignment that some version accepts; what became of it."""
@@ -343,15 +397,16 @@ class HostileHost:
 
     def vmapp(self, vpe_id: int, vpt: int, *, valid: int = 1, size: int = 15) -> str:
         """Map or unmap a vPE in the layout that this ITS has, its level-2 page added first; what became of it."""
+        self.needs_virtual()
         self.cover(TABLE_VPES, vpe_id)
-        plain = VMAPP(vpe_id=vpe_id, rd_base=0, valid=valid, vpt_size=size, vpt_addr=vpt)
+        plain = VMAPP(vpe_id=vpe_id, rd_base=self.rd_base(), valid=valid, vpt_size=size, vpt_addr=vpt)
         if not self.typer.vmapp:
             return self.post(plain)[0]
         vconf = self.pages(SIZE_64K // PAGE_SIZE, SIZE_64K) if valid else 0
         return self.post(
             VMAPP_V41(
-                alloc=1, ptz=0, vconf_addr=vconf, default_doorbell=NO_DOORBELL, vpe_id=vpe_id, rd_base=0, valid=valid,
-                vpt_size=size, vpt_addr=vpt,
+                alloc=1, ptz=0, vconf_addr=vconf, default_doorbell=NO_DOORBELL, vpe_id=vpe_id, rd_base=self.rd_base(),
+                valid=valid, vpt_size=size, vpt_addr=vpt,
             )
         )[0]  # fmt: skip
 
@@ -382,7 +437,9 @@ class HostileHost:
         """Go through the switch-over honestly; under ``off`` nothing changes."""
         self.before = self.known
         self.say("The kernel has booted; it gives up its privileges as the driver does.")
+        offset = self.write_offset
         self.drive("deprivilege")
+        self.write_offset = offset  # the driver does not know what was posted behind its back
 
     # ---------------------------------------------------------------- tables
 
@@ -427,29 +484,39 @@ class HostileHost:
 
     # ---------------------------------------------------------------- races
 
-    def race(self, shot: Callable[[], bool], nth: int) -> Callable[[], None]:
-        """Let another CPU of the host act in the middle of a trap: just before the hypervisor's ``nth`` read of host memory.
+    @contextmanager
+    def racing(self, tamper: Tamper, *, again: bool = False, slots: bool = False) -> Iterator[None]:
+        """Let another CPU of the host act in the middle of the hypervisor's work, once.
 
-        shot: what that CPU does, with plain stores; False if its stage 2 would not let it. Returns what ends the race.
+        tamper: what it makes of the bytes that the hypervisor reads; its store lands just before the ``turn``th read outside the
+        carve-outs, if stage 2 lets the host write there at that moment. again: count only reads of what this op has read before;
+        slots: only reads of the queue.
         """
-        bus = self.box.interconnect
-        before = bus.watch
-        left = nth
+        bus, may = self.box.interconnect, self.box.ownership.host_may
+        before, at = bus.watch, self.box.step
+        seen: list[tuple[int, int]] = []
 
         def interposed(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
-            nonlocal left
-            if initiator == Initiator.HYP and not is_write and addr >> PAGE_SHIFT < self.box.map.guest >> PAGE_SHIFT:
-                left -= 1
-                if left == 0:
-                    shot()
+            nonlocal at
+            if at != self.box.step:
+                at = self.box.step
+                seen.clear()
+            if initiator == Initiator.HYP and not is_write and addr < self.box.map.guest:
+                counts = not again or any(addr < low + size and low < addr + length for low, size in seen)
+                counts = counts and (not slots or 0 <= addr - self.queue < self.queue_bytes)
+                seen.append((addr, length))
+                self.reads += counts
+                if counts and self.reads == self.turn and may(addr >> PAGE_SHIFT):
+                    was = self.box.physical(addr, length) or b""
+                    bus.store(Initiator.HOST, addr, tamper(addr, was), Why.HOST)
             if before is not None:
                 before(initiator, is_write, addr, length, why)
 
-        def end() -> None:
-            bus.watch = before
-
         bus.watch = interposed
-        return end
+        try:
+            yield
+        finally:
+            bus.watch = before
 
 
 def _told(outcome: Outcome) -> str:

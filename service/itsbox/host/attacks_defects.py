@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import COMMAND_SIZE, INT, INV, MAPC, MAPD, MAPTI, SYNC
+from itsbox.arch.its_commands import COMMAND_SIZE, INV, MAPD, MAPTI, SYNC
 from itsbox.arch.its_registers import (
     GITS_BASER,
     GITS_CBASER,
     GITS_CTLR,
     GITS_CWRITER,
     GITS_IIDR,
-    GITS_TYPER,
     IMPLEMENTATION_DEFINED,
-    TABLE_COLLECTIONS,
     TABLE_DEVICES,
 )
 from itsbox.arch.its_tables import ITT_ALIGNMENT
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
-    "alive", "batch_with_bad_command", "collection_level_2", "commands_in_flight", "half_registers", "impdef_registers",
-    "level_1_mask", "many_tables", "map_three_events", "new_level_2", "queue_bound", "refused_takeover", "shared_itt_page",
+    "alive", "batch_with_bad_command", "commands_in_flight", "half_registers", "impdef_registers", "level_1_mask", "many_tables",
+    "map_three_events", "new_level_2", "page_aligned_table", "queue_bound", "shared_itt_page", "size_beyond_id_bits",
     "stale_queue", "suspend_and_resume", "vpe_honest",
 ]  # fmt: skip
 
@@ -42,7 +40,8 @@ _TRACKED: Final = 520
 def _delivers(host: HostileHost, device_id: int, event_id: int = 0) -> bool:
     """Map an event of a device and have the device send it; whether it arrives."""
     host.post(
-        MAPTI(device_id=device_id, event_id=event_id, intid=FIRST_LPI + 0x180 + event_id, icid=0), SYNC(rd_base=0)
+        MAPTI(device_id=device_id, event_id=event_id, intid=FIRST_LPI + 0x180 + event_id, icid=0),
+        SYNC(rd_base=host.rd_base()),
     )
     return host.msi(device_id, event_id)
 
@@ -95,10 +94,7 @@ def queue_bound(host: HostileHost) -> None:
 
 def vpe_honest(host: HostileHost) -> None:
     """6: an honest VMAPP, its pending table in the host's memory, and its end."""
-    if not host.typer.virtual:
-        host.say("This ITS has no virtual LPIs.")
-        host.read(host.gits(GITS_TYPER))
-        return
+    host.needs_virtual()
     host.say("Map a vPE with a pending table of 64 KB, then unmap it as the driver does, with no address.")
     mapped = host.vmapp(2, host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K))
     unmapped = host.vmapp(2, 0, valid=0, size=0)
@@ -131,23 +127,30 @@ def batch_with_bad_command(host: HostileHost) -> None:
     offset = host.put(bad, host.put(good))
     host.ring(offset)
     host.say("Replace the bad one and announce again: is the good one done, once?")
-    host.put(SYNC(rd_base=0), (start + COMMAND_SIZE) % host.queue_bytes)
+    host.put(SYNC(rd_base=host.rd_base()), (start + COMMAND_SIZE) % host.queue_bytes)
     host.ring(offset)
     host.write_offset = offset
     host.stuck = host.creadr() != offset or not _delivers(host, _DEVICE + 4)
 
 
-def refused_takeover(host: HostileHost) -> None:
-    """12 and 17: take-over calls that fail, again and again; nothing may stay locked or lost."""
-    where = host.box.map
-    host.say("Ask for the take-over of a device that is none, then of the ITS, which has been taken already.")
-    for dev in (where.ram, where.its, where.its):
-        host.hvc("__pkvm_init_its_emulation", dev, host.pages(2), host.pages())
-        host.hvc("__pkvm_init_its_emulation", dev, host.pages(2), 2, host.pages())
-    host.say("With addresses that are not the host's or not aligned.")
-    host.hvc("__pkvm_init_its_emulation", where.its, host.hyp_page(), host.pages())
-    host.hvc("__pkvm_init_its_emulation", where.its, host.pages() + 8, host.guest_page())
-    alive(host)
+def size_beyond_id_bits(host: HostileHost) -> None:
+    """10: a Size beyond GITS_TYPER.ID_bits, which hardware refuses, then the same MAPD as it should be."""
+    itt = host.pages(4) + (host.needs_own(_DEVICE + 10) % PAGE_SIZE)
+    host.say(
+        "MAPD with a Size beyond GITS_TYPER.ID_bits; with 31 the table's bytes are 0 where they are computed in 32 bits."
+    )
+    for size in (host.typer.id_bits + 1, 31):
+        host.post(MAPD(device_id=_DEVICE + 11, size=size, itt_addr=itt, valid=1))
+    host.say("The driver sees its mistake and maps the device as it should be, with the same table.")
+    right = host.post(MAPD(device_id=_DEVICE + 11, size=EVENT_BITS, itt_addr=itt, valid=1))
+    host.stuck = right != ["executed"] or not _delivers(host, _DEVICE + 11)
+
+
+def page_aligned_table(host: HostileHost) -> None:
+    """1: a device whose translation table begins a page, as the first one of a fresh page does."""
+    host.say("Map a device whose translation table begins a page.")
+    first = host.post(MAPD(device_id=_DEVICE + 12, size=EVENT_BITS, itt_addr=host.pages(2), valid=1))
+    host.stuck = first != ["executed"] or not _delivers(host, _DEVICE + 12)
 
 
 def half_registers(host: HostileHost) -> None:
@@ -168,18 +171,6 @@ def half_registers(host: HostileHost) -> None:
     host.write_offset = 0
     alive(host)
     host.stuck |= before == 0
-
-
-def collection_level_2(host: HostileHost) -> None:
-    """14: the host edits collection entries: where they are addresses (PTA = 1), messages go anywhere."""
-    host.say("Map a collection, then edit its entry.")
-    host.post(MAPC(icid=2, rd_base=0, valid=1))
-    at = host.table_entry(TABLE_COLLECTIONS, 2)
-    if at is not None:
-        host.store(at, ((host.hyp_page(15) << 1) | 1).to_bytes(8, "little"))
-    if host.map_own(_DEVICE + 6) is not None:
-        host.post(MAPTI(device_id=_DEVICE + 6, event_id=0, intid=FIRST_LPI + 0x199, icid=2))
-        host.post(INT(device_id=_DEVICE + 6, event_id=0))
 
 
 def many_tables(host: HostileHost) -> None:
@@ -215,7 +206,7 @@ def commands_in_flight(host: HostileHost) -> None:
     if any("error" in its for its in result.get("its", ())):
         return
     host.say("Announce one more command, then enable the ITS: are those that waited carried out?")
-    host.write_offset = host.put(SYNC(rd_base=0), offset)
+    host.write_offset = host.put(SYNC(rd_base=host.rd_base()), offset)
     host.ring(host.write_offset)
     host.enable(True)
     host.stuck = not host.msi(_DEVICE + 7, 0)

@@ -58,13 +58,13 @@ def itt_in_hyp_page(host: HostileHost) -> None:
 
 def itt_over_own_tables(host: HostileHost) -> None:
     """A4 with a twist: the table is put over memory that the hypervisor holds for the ITS itself, the old queue first."""
+    host.without_hypervisor(_DEVICE + 12)  # first: without one, the ITS loses its own device table below
     its = host.before.its[0]
     targets = (its.queue, *(baser.base for baser in its.basers if baser.base))
     for n, target in enumerate(targets):
         host.say("Map a device with its translation table over the ITS's own queue or tables.")
         host.map_at(_DEVICE + 8 + n, target)
         host.post(_event(_DEVICE + 8 + n))
-    host.without_hypervisor(_DEVICE + 12)
 
 
 def itt_too_long(host: HostileHost) -> None:
@@ -91,9 +91,7 @@ def itt_too_long(host: HostileHost) -> None:
 
 def early_release(host: HostileHost) -> None:
     """A12: the page goes to a guest while the ITS has not yet seen the MAPD that ends its use."""
-    itt = host.map_own(_DEVICE + 24)
-    if itt is None:
-        return
+    itt = host.needs_own(_DEVICE + 24)
     page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.say("Disable the ITS: commands wait in the queue, unseen.")
     host.enable(False)
@@ -120,9 +118,7 @@ def early_release(host: HostileHost) -> None:
 
 def unshared_itt(host: HostileHost) -> None:
     """The table's page is unshared by hypercall and given to a guest while its device lives on."""
-    itt = host.map_own(_DEVICE + 32)
-    if itt is None:
-        return
+    itt = host.needs_own(_DEVICE + 32)
     page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.say("End the sharing of the table's page by hypercall, and give the page to a guest.")
     host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
@@ -137,12 +133,8 @@ def unshared_itt(host: HostileHost) -> None:
 
 def foreign_release(host: HostileHost) -> None:
     """Unmapping one device names the table of another, whose pages are then released and given away."""
-    victim = host.map_own(_DEVICE + 40)
-    if victim is None:
-        return
-    other = host.map_own(_DEVICE + 41)
-    if other is None:
-        return
+    victim = host.needs_own(_DEVICE + 40)
+    other = host.needs_own(_DEVICE + 41)
     page = victim >> PAGE_SHIFT << PAGE_SHIFT
     host.say("Unmap one device, with the translation table of the other in the fields that V=0 makes the ITS ignore.")
     host.post(_unmap(_DEVICE + 41, victim))
@@ -154,13 +146,11 @@ def foreign_release(host: HostileHost) -> None:
     host.say(
         "Map the first device again, over a page that both share, and unmap it: is the page still held for the other?"
     )
-    shared = host.map_own(_DEVICE + 42)
-    if shared is None:
-        return
+    shared = host.needs_own(_DEVICE + 42)
     host.post(_map(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT), _unmap(_DEVICE + 43, shared + 2 * ITT_ALIGNMENT))
     host.hvc("__pkvm_host_unshare_hyp", shared >> PAGE_SHIFT)
     host.give_away(shared >> PAGE_SHIFT << PAGE_SHIFT)
-    host.post(_event(_DEVICE + 42, 2), SYNC(rd_base=0))
+    host.post(_event(_DEVICE + 42, 2), SYNC(rd_base=host.rd_base()))
     host.say("Remap a live device elsewhere: the old table's page is released, or leaked, or released too often.")
     again = host.pages(2)
     host.post(_map(_DEVICE + 42, again + ITT_ALIGNMENT), _event(_DEVICE + 42, 1))

@@ -1,4 +1,4 @@
-"""Attacks on the command queue: A7, A13, A14, A15, A17, A18.
+"""Attacks on the command queue: A7, A14, A15, A17, A18; races for it are in ``attacks_races``.
 
 The queue decides what the ITS does. These attacks put it where it does not belong, change it while it is read, run it twice,
 run it past its end, or make it stop for good.
@@ -16,23 +16,21 @@ from itsbox.arch.its_commands import (
     MOVALL,
     SYNC,
     VMOVP,
-    VSYNC,
 )
-from itsbox.arch.its_registers import GITS_CBASER, GITS_CREADR, GITS_CWRITER, TABLE_DEVICES
-from itsbox.arch.its_tables import ITT_ALIGNMENT, L1Entry
-from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
-from itsbox.host.attacks import EVENT_BITS
-from itsbox.host.attacks_itts import itt_in_hyp_page
-from itsbox.memory.interconnect import Initiator, Why
+from itsbox.arch.its_registers import GITS_CBASER, GITS_CREADR, GITS_CWRITER
+from itsbox.arch.its_tables import ITT_ALIGNMENT
+from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT
+from itsbox.host.attacks import EVENT_BITS, CannotBePlayed
+from itsbox.host.attacks_virtual import EARLY_VPE
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
-__all__ = ["cbaser_to_hyp_page", "permanent_stall", "race", "replay", "stalled_under_lock", "wrap_and_bounds"]
+__all__ = [
+    "behind_the_wrap", "cbaser_to_hyp_page", "permanent_stall", "replay", "stalled_under_lock", "wrap_and_bounds",
+]  # fmt: skip
 
 _DEVICE: Final = 0x90
-_READS: Final = 6
-"""Reads of host memory in one trap between which the race is tried; no version reads a slot more often."""
 
 
 def _map(device_id: int, itt: int) -> MAPD:
@@ -65,62 +63,11 @@ def cbaser_to_hyp_page(host: HostileHost) -> None:
     host.show("What the ITS took for a command.", victim, COMMAND_SIZE)
 
 
-def race(host: HostileHost) -> None:
-    """A13: another CPU changes the queue slot, or the level-1 entry, between the hypervisor's check and its use."""
-    victim = host.hyp_page(8)
-    for nth in range(1, _READS + 1):
-        device_id = _DEVICE + nth
-        page = host.pages(2)
-        slot = host.slot(host.write_offset)
-        host.say(f"Post a harmless MAPD; just before read {nth} of host memory in the trap it becomes a hostile one.")
-        done = host.race(_shot(host, slot, _bytes(_map(device_id, victim + ITT_ALIGNMENT))), nth)
-        host.post(_map(device_id, page + ITT_ALIGNMENT))
-        done()
-        host.say("Use the device, in case the exchange went through.")
-        host.post(_event(device_id))
-    for nth in range(1, _READS + 1):
-        _race_level_1(host, nth)
-    host.show("The victim, after.", victim, 32)
-    if host.box.phase == "trusted":
-        host.say("There is no hypervisor to race with: the hostile command needs no disguise.")
-        itt_in_hyp_page(host)
-
-
-def _shot(host: HostileHost, addr: int, data: bytes) -> Any:
-    """A store by another CPU of the host, as far as its stage 2 allows."""
-
-    def shot() -> bool:
-        allowed = host.box.phase == "trusted" or host.box.ownership.host_may(addr >> PAGE_SHIFT)
-        if allowed:
-            host.box.interconnect.store(Initiator.HOST, addr, data, Why.HOST)
-        return allowed
-
-    return shot
-
-
-def _race_level_1(host: HostileHost, nth: int) -> None:
-    """The same with a level-1 entry: a page of the host's to be looked at, one of the hypervisor's to be used."""
-    per_page = host.per_page(TABLE_DEVICES)
-    device_id = nth * per_page + 1
-    slot = host.l1_slot(TABLE_DEVICES, device_id)
-    if slot is None:
-        return
-    mine = host.pages(16, 16 * PAGE_SIZE)
-    host.say(f"Add a level-2 page; just before read {nth} of host memory its entry names hypervisor memory instead.")
-    host.store(slot, _bytes(L1Entry(address=mine, valid=1)))
-    done = host.race(_shot(host, slot, _bytes(L1Entry(address=host.hyp_page(9), valid=1))), nth)
-    host.post(_map(device_id, host.pages(2) + ITT_ALIGNMENT))
-    done()
-    host.post(_event(device_id))
-
-
 def replay(host: HostileHost) -> None:
     """A14: GITS_CBASER is written again, which sets GITS_CREADR to 0: commands that were carried out run a second time."""
     host.say("Map a device and an event, honestly, and end the device again. The page is the host's alone then.")
     first = host.write_offset
-    itt = host.map_own(_DEVICE + 16)
-    if itt is None:
-        return
+    itt = host.needs_own(_DEVICE + 16)
     page = itt >> PAGE_SHIFT << PAGE_SHIFT
     host.post(_event(_DEVICE + 16, 1))
     last = host.write_offset
@@ -150,8 +97,7 @@ def replay(host: HostileHost) -> None:
 
 
 def wrap_and_bounds(host: HostileHost) -> None:
-    """A15: a hostile command behind the wrap of the queue, GITS_CWRITER out of range and in halves."""
-    victim = host.hyp_page(10)
+    """A15: GITS_CWRITER out of range, with reserved bits and in halves, then hostile commands behind the wrap of the queue."""
     at = host.gits(GITS_CWRITER)
     host.say("Offsets outside the queue, at its end, and with reserved bits.")
     for offset in (host.queue_bytes, host.queue_bytes + COMMAND_SIZE, 0xFFFE0):
@@ -160,11 +106,17 @@ def wrap_and_bounds(host: HostileHost) -> None:
     host.say("The register in halves: the high one first, then the low one.")
     host.write(at + 4, 0, 4)
     host.write(at, host.write_offset, 4)
+    behind_the_wrap(host)
+
+
+def behind_the_wrap(host: HostileHost) -> None:
+    """5: harmless commands in the queue's last slots and hostile ones in its first, announced by one write."""
+    victim = host.hyp_page(10)
     host.say("Fill the queue with harmless commands up to its last slots.")
     _fill_to(host, host.queue_bytes - 2 * COMMAND_SIZE)
     host.say("Harmless commands in the last slots, a hostile MAPD and its MAPTI in the first: one write announces all.")
-    offset = host.put(SYNC(rd_base=0))
-    offset = host.put(SYNC(rd_base=0), offset)
+    offset = host.put(SYNC(rd_base=host.rd_base()))
+    offset = host.put(SYNC(rd_base=host.rd_base()), offset)
     offset = host.put(_map(_DEVICE + 32, victim + ITT_ALIGNMENT), offset)
     offset = host.put(_event(_DEVICE + 32), offset)
     host.ring(offset)
@@ -172,11 +124,11 @@ def wrap_and_bounds(host: HostileHost) -> None:
     if host.creadr() != offset:
         host.say("It does not pass: replace the hostile commands and go on.")
         for slot in (0, COMMAND_SIZE):
-            host.put(SYNC(rd_base=0), slot)
+            host.put(SYNC(rd_base=host.rd_base()), slot)
         host.ring(offset)
     host.say("Page aligned this time, with two commands before the wrap and two behind it.")
     _fill_to(host, host.queue_bytes - 2 * COMMAND_SIZE)
-    offset = host.put(SYNC(rd_base=0), host.put(SYNC(rd_base=0)))
+    offset = host.put(SYNC(rd_base=host.rd_base()), host.put(SYNC(rd_base=host.rd_base())))
     offset = host.put(_event(_DEVICE + 33), host.put(_map(_DEVICE + 33, victim), offset))
     host.ring(offset)
     host.write_offset = offset
@@ -185,7 +137,7 @@ def wrap_and_bounds(host: HostileHost) -> None:
 
 def _fill_to(host: HostileHost, end: int) -> None:
     """Post harmless commands, many at a time, up to an offset."""
-    data = _bytes(SYNC(rd_base=0)) * 256
+    data = _bytes(SYNC(rd_base=host.rd_base())) * 256
     while host.write_offset < end:
         length = min(len(data), end - host.write_offset)
         host.store(host.slot(host.write_offset), data[:length])
@@ -198,7 +150,7 @@ def stalled_under_lock(host: HostileHost) -> None:
     host.say("An INT for a device that was never mapped: an error, at which this ITS stalls.")
     host.post(INT(device_id=0x77, event_id=0))
     host.say("More commands behind it, and the same from another place of the queue.")
-    host.post(SYNC(rd_base=0), INT(device_id=0x78, event_id=1), SYNC(rd_base=0))
+    host.post(SYNC(rd_base=host.rd_base()), INT(device_id=0x78, event_id=1), SYNC(rd_base=host.rd_base()))
     host.say("A hypercall that needs the hypervisor's lock.")
     host.hvc("__pkvm_init_its_emulation", host.box.map.its, host.pages(), host.pages())
     host.say("Does honest traffic still pass?")
@@ -206,12 +158,18 @@ def stalled_under_lock(host: HostileHost) -> None:
 
 
 def permanent_stall(host: HostileHost) -> None:
-    """A18: commands that wait for something that does not exist: an absent ITS, an absent CPU, an absent vPE."""
+    """A18: commands that wait for something that does not exist: an absent CPU, an absent ITS in the ITSList of a VMOVP."""
     absent = 0x3F
     host.say("SYNC and MOVALL to a CPU that does not exist.")
-    host.post(SYNC(rd_base=absent), MOVALL(rd_base1=absent, rd_base2=0))
-    host.say("VMOVP that names all sixteen ITSs, and VSYNC of a vPE that nobody mapped.")
-    host.post(VMOVP(sequence_number=1, its_list=0xFFFF, vpe_id=5, rd_base=0), VSYNC(vpe_id=0x1234))
+    host.leave(SYNC(rd_base=absent))
+    host.leave(MOVALL(rd_base1=absent, rd_base2=host.rd_base()))
+    host.needs_virtual()
+    if host.typer.vmovp:
+        raise CannotBePlayed(
+            "a VMOVP names no other ITS here (GITS_TYPER.VMOVP is 1): take profile virt-gicv4-dual-its"
+        )
+    host.say("Move a vPE, with a VMOVP whose ITSList names sixteen ITSs. Most of them do not exist, and never come.")
+    host.leave(VMOVP(sequence_number=1, its_list=0xFFFF, vpe_id=EARLY_VPE, rd_base=host.rd_base()))
     host.say("Does honest traffic still pass?")
     _prove_alive(host)
 
@@ -219,6 +177,6 @@ def permanent_stall(host: HostileHost) -> None:
 def _prove_alive(host: HostileHost) -> None:
     """Honest traffic: map a device and an event, and have it delivered."""
     host.map_own(_DEVICE + 48)
-    host.post(_event(_DEVICE + 48), SYNC(rd_base=0))
+    host.post(_event(_DEVICE + 48), SYNC(rd_base=host.rd_base()))
     if not host.msi(_DEVICE + 48, 0):
         host.stuck = True

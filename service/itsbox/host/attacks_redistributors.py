@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import INT, MAPC, MAPTI, SYNC, VMAPP_V41, VMAPTI
-from itsbox.arch.its_registers import GITS_TYPER
 from itsbox.arch.its_tables import VTE_V41
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
@@ -19,12 +18,15 @@ from itsbox.arch.redist_registers import (
     GICR_VPROPBASER,
     GICR_VPROPBASER_V41,
 )
-from itsbox.arch.values import FIRST_LPI
+from itsbox.arch.values import FIRST_LPI, SIZE_64K
+from itsbox.host.attacks import CannotBePlayed
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
-__all__ = ["message_anywhere", "pending_table_in_hyp", "property_table_in_hyp", "vpe_table_forged"]
+__all__ = [
+    "message_anywhere", "pending_table_in_hyp", "property_table_in_hyp", "resident_anywhere", "vpe_table_forged",
+]  # fmt: skip
 
 _DEVICE: Final = 0xC0
 _LPI: Final = FIRST_LPI + 9
@@ -85,24 +87,17 @@ def property_table_in_hyp(host: HostileHost) -> None:
     host.show("The byte that was asked for.", secret + _LPI + 1 - FIRST_LPI, 4)
 
 
-def vpe_table_forged(host: HostileHost) -> None:
-    """A10: the redistributor's own door to virtual pending tables: GICR_VPENDBASER, and on GICv4.1 a forged vPE table."""
+def resident_anywhere(host: HostileHost) -> None:
+    """GICv4.0: GICR_VPENDBASER takes the address of the resident vPE's pending table as it is."""
+    host.needs_virtual()
+    if host.typer.vmapp:
+        raise CannotBePlayed("GICR_VPENDBASER holds a vPEID on GICv4.1, no address: take profile virt-gicv4")
     victim = host.hyp_page(12)
-    typer = GITS_TYPER.decode(host.read(host.gits(GITS_TYPER)))
-    if typer.vmapp:
-        _forge_vpe_table(host, victim)
-    else:
-        _resident_anywhere(host, victim)
-    host.show("The victim, after.", victim + FIRST_LPI // 8, 16)
-
-
-def _resident_anywhere(host: HostileHost, victim: int) -> None:
-    """GICv4.0: the address of the resident vPE's pending table is written as it is."""
-    _map_vpe(host, vpe_id=3, vpt=host.pages(16, 1 << 16))
+    _map_vpe(host, vpe_id=3, vpt=host.pages(16, SIZE_64K))
     host.say(
         "Make a vPE resident whose pending table is hypervisor memory: two raw addresses, written at each vCPU load."
     )
-    prop = GICR_VPROPBASER.decode(0).replace(id_bits=15, physical_address=host.pages(16, 1 << 16))
+    prop = GICR_VPROPBASER.decode(0).replace(id_bits=15, physical_address=host.pages(16, SIZE_64K))
     host.write(host.gicr(GICR_VPROPBASER, _CPU), prop.word())
     pend = GICR_VPENDBASER.decode(0).replace(physical_address=victim, valid=1)
     host.write(host.gicr(GICR_VPENDBASER, _CPU), pend.word())
@@ -110,6 +105,7 @@ def _resident_anywhere(host: HostileHost, victim: int) -> None:
     host.post(VMAPTI(device_id=_DEVICE + 4, event_id=1, vpe_id=3, virtual_intid=FIRST_LPI + 5, doorbell_intid=1023))
     host.post(INT(device_id=_DEVICE + 4, event_id=1))
     host.write(host.gicr(GICR_VPENDBASER, _CPU), pend.replace(valid=0).word())
+    host.show("The victim, after.", victim + FIRST_LPI // 8, 16)
 
 
 def _map_vpe(host: HostileHost, vpe_id: int, vpt: int) -> None:
@@ -118,16 +114,20 @@ def _map_vpe(host: HostileHost, vpe_id: int, vpt: int) -> None:
     host.vmapp(vpe_id, vpt)
 
 
-def _forge_vpe_table(host: HostileHost, victim: int) -> None:
-    """GICv4.1: GICR_VPROPBASER names a vPE table of the host's making, GICR_VPENDBASER an entry of it."""
-    table = host.pages(16, 1 << 16)
+def vpe_table_forged(host: HostileHost) -> None:
+    """A10: GICR_VPROPBASER names a vPE table of the host's making, GICR_VPENDBASER an entry of it (GICv4.1)."""
+    host.needs_virtual()
+    if not host.typer.vmapp:
+        raise CannotBePlayed("GICR_VPROPBASER names no vPE table before GICv4.1: take profile virt-gicv4.1")
+    victim = host.hyp_page(12)
+    table = host.pages(16, SIZE_64K)
     host.say("Write a vPE table entry whose pending table is hypervisor memory.")
     entry = VTE_V41(
         valid=1,
         vpt_size=15,
         rd_base=_CPU,
         vpt_addr=victim,
-        vconf_addr=host.pages(16, 1 << 16),
+        vconf_addr=host.pages(16, SIZE_64K),
         default_doorbell=1023,
         its_map=1,
     )
@@ -139,19 +139,17 @@ def _forge_vpe_table(host: HostileHost, victim: int) -> None:
     host.write(host.gicr(GICR_VPENDBASER_V41, _CPU), pend.word())
     host.say("Send a virtual interrupt to vPE 3 and take it off again.")
     host.post(VMAPP_V41(
-        alloc=1, ptz=0, vconf_addr=host.pages(16, 1 << 16), default_doorbell=1023, vpe_id=3, rd_base=_CPU, valid=1,
+        alloc=1, ptz=0, vconf_addr=host.pages(16, SIZE_64K), default_doorbell=1023, vpe_id=3, rd_base=_CPU, valid=1,
         vpt_size=15, vpt_addr=victim,
     ))  # fmt: skip
     host.write(host.gicr(GICR_VPENDBASER_V41, _CPU), pend.replace(valid=0).word())
+    host.show("The victim, after.", victim + FIRST_LPI // 8, 16)
 
 
 def message_anywhere(host: HostileHost) -> None:
     """A11: MAPC names an arbitrary address as redistributor (PTA = 1): SYNC and each interrupt send a message there."""
-    typer = GITS_TYPER.decode(host.read(host.gits(GITS_TYPER)))
-    if not typer.pta:
-        host.say("RDbase is a processor number on this machine: there is no address to forge.")
-        host.post(MAPC(icid=3, rd_base=0x4FF0, valid=1), SYNC(rd_base=0x4FF0))
-        return
+    if not host.typer.pta:
+        raise CannotBePlayed("RDbase is a processor number here (GITS_TYPER.PTA is 0): take profile virt-gicv3-pta")
     targets = (host.hyp_page(13), host.box.map.gicd, host.box.map.gicr + 0x1_0000)
     for n, target in enumerate(targets):
         host.say(f"Map a collection to {target:#x}, which is no redistributor, and address it.")

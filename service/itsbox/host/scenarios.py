@@ -4,15 +4,16 @@ A scenario is a program (``attacks*.py``) with what it needs. ``run`` plays it o
 verdict:
 
 * ``violated``: the oracle objected: memory isolation did not hold;
-* ``wedged``: isolation held, but honest traffic does not pass any more (asked only where that is the scenario's point);
-* ``isolated``: it was played to its end and the oracle saw no violation;
-* ``error``: it could not be played.
+* ``wedged``: isolation held, but the hypervisor stopped the machine, or honest traffic does not pass any more, so that an attack
+  could not be tried to its end either;
+* ``isolated``: it was tried to its end and the oracle saw no violation;
+* ``error``: this machine lacks what it is about, so that nothing was tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -23,12 +24,15 @@ from itsbox.host import (
     attacks_honest,
     attacks_itts,
     attacks_queue,
+    attacks_races,
     attacks_redistributors,
     attacks_tables,
+    attacks_takeover,
     attacks_virtual,
 )
-from itsbox.host.attacks import AttackEnds, Box, HostileHost, Step
+from itsbox.host.attacks import AttackEnds, Box, CannotBePlayed, HostileHost, SetUpFails, Step
 from itsbox.host.historic import HISTORIC, Historic
+from itsbox.hypervisor.knobs import DEFAULT_PRESET, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +75,8 @@ class Scenario:
     title: one line; story: what happens and why; source: where the path is described; kind: a word of ``KINDS``; program: what
     the host does; before: what it does before the switch-over; profile: the machine it needs, unless told otherwise; fields:
     further session fields; defect: number of the RFC's defect that it shows, if it shows one; claimed: the patch of the RFC
-    that claims to stop it; hands_over: the switch-over happens before the program (a program that does it itself says False).
+    that claims to stop it; hands_over: the switch-over happens before the program (a program that does it itself says False);
+    races: it is a race, played once for each read of host memory before which another CPU can store, each time anew.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Scenario:
     defect: int | None = None
     claimed: int | None = None
     hands_over: bool = True
+    races: bool = False
 
     def session(self, hardening: Any = "strict", profile: str | None = None) -> dict[str, Any]:
         """The fields of the session that the scenario is played on."""
@@ -109,12 +115,13 @@ class Scenario:
 class Played:
     """A scenario that was played.
 
-    verdict: a word of ``VERDICTS``; refusals: reasons met, each once; violations: the machine's; steps: everything that was
-    done, explained; detail: why it ended early, or what went wrong.
+    hardening: a preset, or {"preset", "knobs"} with the knobs that were set beside it; verdict: a word of ``VERDICTS``;
+    refusals: reasons met, each once; violations: the machine's; steps: everything that was done, explained; detail: why it
+    ended early, or what went wrong. Of a race, violations and steps are those of its last turn.
     """
 
     name: str
-    hardening: str
+    hardening: str | dict[str, Any]
     verdict: str
     refusals: tuple[str, ...]
     violations: tuple[Any, ...]
@@ -129,7 +136,10 @@ class Played:
             "verdict": self.verdict,
             "refusals": list(self.refusals),
             "violations": [violation.wire() for violation in self.violations],
-            "steps": [{"text": step.text, "op": _op_text(step), "result": step.result} for step in self.steps],
+            "steps": [
+                {"text": step.text, "op": _op_text(step), "result": step.result, "step": step.step}
+                for step in self.steps
+            ],
             "detail": self.detail,
         }
 
@@ -146,32 +156,36 @@ def _short(value: Any) -> str:
     return f"{value[:32].hex()}" if isinstance(value, bytes) else str(value)
 
 
-def play(scenario: Scenario, box: Box, hardening: str) -> Played:
-    """Play a scenario on a machine that was made with its ``session`` fields."""
-    host = HostileHost(box)
-    detail = ""
+def play(scenario: Scenario, box: Box, hardening: str | dict[str, Any], turn: int = 0) -> tuple[Played, HostileHost]:
+    """Play a scenario on a machine that was made with its ``session`` fields; a race once, for one ``turn``."""
+    host = HostileHost(box, turn=turn)
+    verdict, detail = "isolated", ""
     try:
         if scenario.before is not None:
             scenario.before(host)
         if scenario.hands_over:
             host.deprivilege()
         scenario.program(host)
+        if host.stuck:
+            verdict, detail = "wedged", "Honest traffic does not pass any more."
     except AttackEnds as end:
-        detail = f"The hypervisor stopped the machine: {end}"
-        host.stuck = True
+        verdict, detail = "wedged", f"The hypervisor stopped the machine: {end}"
+    except SetUpFails as failed:
+        verdict, detail = "wedged", f"The attack could not be tried: {failed}."
+    except CannotBePlayed as lack:
+        verdict, detail = "error", f"Nothing was tried: {lack}."
     if box.violations:
         verdict = "violated"
-    elif host.stuck and scenario.kind != "attack":
-        verdict = "wedged"
-    else:
-        verdict = "isolated"
-    return Played(
-        scenario.name, hardening, verdict, tuple(host.refusals), tuple(box.violations), tuple(host.steps), detail
+    return (
+        Played(
+            scenario.name, hardening, verdict, tuple(host.refusals), tuple(box.violations), tuple(host.steps), detail
+        ),
+        host,
     )
 
 
 def run(name: str, hardening: Any, make_machine: MakeMachine, profile: str | None = None) -> Played:
-    """Make a machine and play a scenario on it.
+    """Make a machine and play a scenario on it; a race on a machine for each of its turns, until one is violated.
 
     Raises:
         UnknownScenarioError: there is none of this name. What ``make_machine`` raises for a bad configuration passes through.
@@ -179,8 +193,31 @@ def run(name: str, hardening: Any, make_machine: MakeMachine, profile: str | Non
     scenario = SCENARIOS.get(name)
     if scenario is None:
         raise UnknownScenarioError(name)
-    label = hardening if isinstance(hardening, str) else str(hardening.get("preset", "strict"))
-    return play(scenario, make_machine(scenario.session(hardening, profile)), label)
+    fields = scenario.session(hardening, profile)
+    box = make_machine(fields)
+    label = _label(hardening)
+    if not scenario.races:
+        return play(scenario, box, label)[0]
+    played, host = play(scenario, box, label, turn=0)  # nobody stores: what needs no race is not a race
+    if played.verdict in ("violated", "error"):
+        return replace(played, detail=played.detail or "Violated without a race.")
+    refusals, worst, turn = dict.fromkeys(played.refusals), played, 0
+    while host.reads > turn and played.verdict != "violated":
+        turn += 1
+        played, host = play(scenario, make_machine(fields), label, turn)
+        refusals |= dict.fromkeys(played.refusals)
+        if played.verdict != "isolated":
+            worst = played
+    told = f"Won by a store before read {turn}" if worst.verdict == "violated" else f"Tried before each of {turn} reads"
+    return replace(worst, refusals=tuple(refusals), detail=f"{worst.detail} {told} of host memory.".strip())
+
+
+def _label(hardening: Any) -> str | dict[str, Any]:
+    """How the answer names a hardening: by its preset, and the knobs that differ from it, if any."""
+    if isinstance(hardening, str):
+        return hardening
+    chosen = resolve(hardening.get("preset", DEFAULT_PRESET), hardening.get("knobs"))
+    return {"preset": chosen.preset, "knobs": chosen.changed} if chosen.changed else chosen.preset
 
 
 def matrix(names: Sequence[str], presets: Sequence[str], make_machine: MakeMachine) -> dict[str, dict[str, Played]]:
@@ -201,6 +238,7 @@ def _early_device(host: HostileHost) -> None:
 
 def _early_vpe(host: HostileHost) -> None:
     host.say("While the kernel is still trusted, a guest is created: the vPE table gets its first level-2 page.")
+    host.needs_virtual()
     host.vmapp(1, host.pages(SIZE_64K // PAGE_SIZE, SIZE_64K))
 
 
@@ -222,7 +260,14 @@ def _defect(number: int, name: str, title: str, program: Program, **more: Any) -
 
 def _historic(row: Historic) -> Scenario:
     return Scenario(
-        row.name, row.title, _story(row.program), row.source, "historic", row.program, profile=row.profile, fields=row.fields
+        row.name,
+        row.title,
+        _story(row.program),
+        row.source,
+        "historic",
+        row.program,
+        profile=row.profile,
+        fields=row.fields,
     )
 
 
@@ -245,24 +290,26 @@ _ALL: Final = (
     _attack("A7", "GITS_CBASER names a hypervisor page", attacks_queue.cbaser_to_hyp_page, claimed=12),
     _attack("A8", "GICR_PENDBASER names a hypervisor page", attacks_redistributors.pending_table_in_hyp),
     _attack("A9", "GICR_PROPBASER names a secret page", attacks_redistributors.property_table_in_hyp),
-    _attack("A10", "The redistributor's own door to virtual pending tables", attacks_redistributors.vpe_table_forged,
-            profile="virt-gicv4"),
+    _attack("A10", "A vPE table of the host's making", attacks_redistributors.vpe_table_forged, profile="virt-gicv4.1"),
     _attack("A11", "MAPC names an address that is no redistributor", attacks_redistributors.message_anywhere,
-            profile="virt-gicv4.1", claimed=10),
+            profile="virt-gicv3-pta", claimed=10),
     _attack("A12", "A page is given away before the ITS has let go of it", attacks_itts.early_release, claimed=8),
-    _attack("A13", "The queue and level 1 change between check and use", attacks_queue.race, claimed=6),
+    _attack("A13", "A queue slot changes between check and use", attacks_races.queue_slot, claimed=6, races=True),
     _attack("A14", "Old commands run again", attacks_queue.replay, claimed=12),
     _attack("A15", "Commands behind the wrap, GITS_CWRITER out of range and in halves", attacks_queue.wrap_and_bounds, claimed=6),
     _attack("A16", "Tables half switched, without waiting for Quiescent", attacks_tables.baser_half_switched, claimed=13),
     _attack("A17", "A stalled ITS while the hypervisor waits", attacks_queue.stalled_under_lock, kind="availability",
             fields={"error_policy": "stall"}),
     _attack("A18", "Commands that wait for what does not exist", attacks_queue.permanent_stall, kind="availability",
-            profile="virt-gicv4"),
+            profile="virt-gicv4-dual-its", before=attacks_virtual.early_vpe),
     _attack("forged-dte", "The mail's first attack: a forged device table entry", attacks_tables.forged_dte,
             source=_MAIL + "section 3", claimed=7),
     _attack("forged-vte", "The mail's second attack: a forged vPE table entry, one bit", attacks_virtual.forged_vte,
             source=_MAIL + "section 3", profile="virt-gicv4", before=_early_vpe, claimed=7),
-    _attack("toctou", "A host store between the hypervisor's reads", attacks_queue.race, source=_A + "A13", claimed=6),
+    _attack("resident-vpt", "The redistributor's own door to virtual pending tables", attacks_redistributors.resident_anywhere,
+            source=_A + "A10", profile="virt-gicv4"),
+    _attack("toctou", "A host store at every point where the hypervisor reads host memory", attacks_races.every_read,
+            source=_A + "A13", profile="virt-gicv4", before=attacks_races.set_up_races, hands_over=False, races=True, claimed=6),
     _attack("forged-level-2", "A level-2 page that is forged before it is handed over", attacks_tables.forged_level_2,
             source=_A + "A2; IHI 0069H.b, Two-level tables", claimed=8),
     _attack("own-tables", "A translation table over the ITS's own queue and tables", attacks_itts.itt_over_own_tables,
@@ -271,36 +318,39 @@ _ALL: Final = (
             source="docs/explanation/dma-surface.md 8, step 5"),
     _attack("unshared-itt", "A translation table is unshared and given away", attacks_itts.unshared_itt,
             source="docs/explanation/series.md, patch 8", claimed=8),
-    _defect(1, "inverted-alignment", "The alignment test the wrong way round", attacks_defects.map_three_events),
+    _defect(1, "inverted-alignment", "The alignment test the wrong way round", attacks_defects.page_aligned_table),
     _defect(2, "level-1-index", "Level 1 indexed by the raw id", attacks_defects.new_level_2),
     _defect(3, "base-mask", "Masks that clear nothing: suspend and resume", attacks_defects.suspend_and_resume),
     _defect(4, "queue-bound", "GITS_CWRITER equal to the queue's length", attacks_defects.queue_bound),
-    _defect(5, "wrap-parsing", "The head of a wrapped batch is not checked", attacks_queue.wrap_and_bounds, kind="attack"),
+    _defect(5, "wrap-parsing", "The head of a wrapped batch is not checked", attacks_queue.behind_the_wrap, kind="attack"),
     _defect(6, "vpt-pages", "A virtual pending table's pages miscounted", attacks_defects.vpe_honest, profile="virt-gicv4"),
     _defect(7, "level-1-mask", "A shift constant taken for a mask", attacks_defects.level_1_mask),
     _defect(8, "foreign-release", "MAPD with V=0 releases another device's pages", attacks_itts.foreign_release,
             kind="attack"),
     _defect(9, "shared-itt-page", "Two devices in one page", attacks_defects.shared_itt_page),
-    _defect(10, "itt-size", "Size computed in 32 bits", attacks_itts.itt_too_long, kind="attack"),
+    _defect(10, "itt-size", "Size computed in 32 bits, and not compared with GITS_TYPER.ID_bits",
+            attacks_defects.size_beyond_id_bits, kind="availability"),
     _defect(11, "batch-before-check", "Commands in the hardware queue before they are checked",
             attacks_defects.batch_with_bad_command, kind="availability"),
-    _defect(12, "leaked-lock", "A refused take-over keeps its lock", attacks_defects.refused_takeover, kind="availability"),
+    _defect(12, "leaked-lock", "A refused take-over keeps its lock", attacks_takeover.leaked_lock, kind="availability",
+            hands_over=False),
     _defect(13, "half-registers", "Half writes run a handler for the whole", attacks_defects.half_registers),
-    _defect(14, "collection-level-2", "The host edits collection entries", attacks_defects.collection_level_2, kind="attack",
-            profile="virt-gicv4.1"),
+    _defect(14, "collection-level-2", "The host edits collection entries", attacks_takeover.collection_level_2, kind="attack",
+            profile="virt-gicv3-pta", before=attacks_takeover.two_level_collections, hands_over=False),
     _defect(15, "virtual-unchecked", "Virtual commands pass unlooked at", attacks_virtual.unchecked_virtual, kind="attack",
-            profile="virt-gicv4", before=_early_vpe),
+            profile="virt-gicv4", before=attacks_virtual.early_vpe),
     _defect(16, "tracking-full", "More tables than can be tracked", attacks_defects.many_tables),
-    _defect(17, "setup-unwinding", "A failing take-over unwinds wrongly", attacks_defects.refused_takeover,
-            kind="availability"),
+    _defect(17, "setup-unwinding", "A failing take-over unwinds wrongly", attacks_takeover.setup_unwinding,
+            kind="availability", hands_over=False),
     _defect(18, "no-cache-maintenance", "The ITS does not see what the hypervisor wrote", attacks_defects.stale_queue,
             profile="snapdragon"),
     _defect(19, "start-offset", "Commands in flight at the switch-over", attacks_defects.commands_in_flight,
             kind="availability", hands_over=False),
-    _defect(20, "double-fetch", "Host memory is read more than once", attacks_queue.race, kind="attack"),
+    _defect(20, "double-fetch", "Host memory is read more than once", attacks_races.level_1_and_slot_twice, kind="attack",
+            races=True),
     _defect(21, "impdef-forwarded", "IMPLEMENTATION DEFINED registers are forwarded", attacks_defects.impdef_registers,
             kind="availability"),
-    _defect(22, "level-2-unchecked", "A new level-2 page is not looked at", attacks_tables.level_1_to_hyp_page,
+    _defect(22, "level-2-unchecked", "A new level-2 page is not looked at", attacks_tables.level_2_by_other_commands,
             kind="attack"),
     _attack("zephyr-queue-size", "A queue programmed one page too long", attacks_historic.queue_one_page_too_long,
             source="Zephyr, one public revision", claimed=12),

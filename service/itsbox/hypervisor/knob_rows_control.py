@@ -184,9 +184,10 @@ knob(
 knob(
     "host_fetch", "queue", "How often a word of host memory is read that decides something.",
     twice="a level-1 entry is read to be checked, and again to be copied",
+    slot_twice="a queue slot is read to be checked, and again to be copied; a level-1 entry once",
     once="once, into the hypervisor's own memory",
-    source="RFC 8; v2 8",
-    consequence="`twice`: another CPU of the host changes the entry in between, and an unchecked one is used.",
+    source="RFC 8; v2 8; `slot_twice` is this project's, for the race that the RFC's copy of the queue shuts out",
+    consequence="`twice`, `slot_twice`: another CPU of the host stores in between, and what was not checked is used.",
     defects=(20,),
 )  # fmt: skip
 

@@ -77,6 +77,8 @@ def _copy_and_check(
             if not _skips(queue):
                 return first
             passed = queue.neutral
+        elif queue.rereads:
+            passed = queue.again(offset)
         if passed != words:
             queue.copy(offset, WORDS.pack(*passed))
         plans += planned
@@ -110,6 +112,8 @@ def one_at_a_time(queue: CommandQueue, value: int) -> Reason | None:
             if not _skips(queue):
                 break
             passed = queue.neutral
+        elif queue.rereads:
+            passed = queue.again(offset)
         denied = _submit_one(queue, offset, passed, written.retry)
         if denied is not None:
             undo(queue.el2, state, plans)
@@ -187,6 +191,8 @@ def _segment(queue: CommandQueue, start: int, end: int) -> tuple[Reason | None, 
     offset = start
     for words in queue.words_of(queue.fetch(start, end - start)):
         name, passed, checked = look(words)
+        if queue.rereads:
+            passed = queue.again(offset)
         if checked is None:
             commands.append(passed)
             offsets.append(offset)

@@ -69,6 +69,7 @@ class CommandQueue:
         "el2",
         "last_refusal",
         "neutral",
+        "rereads",
         "state",
     )
 
@@ -81,6 +82,8 @@ class CommandQueue:
         knobs = el2.knobs
         clears = knobs["reserved_bits"] == "cleared"
         self._flushes = knobs["cache_maintenance"] == "flush"
+        #: What was checked is not what is copied: the host's slot is read once more for that (knob ``host_fetch``).
+        self.rereads = knobs["host_fetch"] == "slot_twice"
         self._unknown = Reason.UNKNOWN_OPCODE if knobs["unknown_opcodes"] == "refused" else None
         refuses_virtual = knobs["virtual_commands"] == "refused" or (
             knobs["virtual_commands"] == "checked" and not state.typer.virtual
@@ -106,6 +109,11 @@ class CommandQueue:
     def fetch(self, offset: int, length: int) -> bytes:
         """Read commands from the host queue; the caller keeps within it. Its pages are pinned, so they are mapped at EL2."""
         return self.el2.interconnect.load(Initiator.HYP, self.state.host_queue + offset, length, Why.HYP) or b""
+
+    def again(self, offset: int) -> Words:
+        """The command at an offset of the host queue, read anew."""
+        words: Words = WORDS.unpack(self.fetch(offset, COMMAND_SIZE))
+        return words
 
     def copies(self, offset: int, length: int) -> bytes:
         """Read commands back from the hardware queue."""
