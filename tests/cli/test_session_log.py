@@ -154,7 +154,8 @@ def test_a_session_that_goes_on_is_logged_up_to_where_it_was(shell: Shell, monke
     session = shell.session("--start", "host")
     body = {"ops": [{"op": "ack", "cpu": 0}]}
     _call(shell, "POST", f"/v1/sessions/{session}/ops", body)
-    call, read = Remote.call, []
+    call = Remote.call
+    read: list[str] = []
 
     def busy(self: Remote, method: str, path: str, *rest: Any, **more: Any) -> Any:
         answer = call(self, method, path, *rest, **more)
@@ -186,6 +187,18 @@ def test_another_machine_than_the_session_s_is_told(shell: Shell, monkeypatch: p
     assert result.exit_code == Exit.DIFFERENCE
     assert "another" in result.stderr
     assert json.loads(result.stdout.splitlines()[0])["complete"]
+
+
+def test_what_was_written_can_be_told_as_a_document(shell: Shell, tmp_path: Path) -> None:
+    """For scripts; the log itself is in the file, so there must be one."""
+    session = shell.session("--start", "host")
+    path = tmp_path / "log"
+    facts = shell.json("session", "show", session)
+
+    assert shell.json("session", "log", session, "--out", path) == {
+        "session": session, "log": str(path), "step": facts["step"], "state_hash": facts["state_hash"], "same": True,
+    }  # fmt: skip
+    assert shell.run("session", "log", session, "--json").exit_code == Exit.USAGE
 
 
 def test_what_cannot_be_written_is_wrong_usage(shell: Shell, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from itsbox.cli.log_file import Write, log_file
-from itsbox.cli.output import Exit, fail, progress, stderr
+from itsbox.cli.output import Exit, fail, print_json, progress, stderr
 from itsbox.cli.remote import DEFAULT_URL, Key, Remote, Session, Url, remote, session_path
 from itsbox.cli.show import plain
 
@@ -43,6 +43,10 @@ def log(
     ] = None,
     url: Url = DEFAULT_URL,
     api_key: Key = None,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --out: say what was written as one JSON document.")
+    ] = False,
 ) -> None:
     """Write a session's complete event log, which `itsbox check` judges in full.
 
@@ -50,12 +54,23 @@ def log(
     session's start on; a session that was forked or restored has another start. The oracle watches here even if it was off
     there. Exit 1 if the machine that comes out is not the session's: the log then tells of another one.
     """
+    if as_json and out is None:
+        fail(
+            Exit.USAGE,
+            "--json tells about the file that --out names; without it the log itself is printed, a document a line",
+        )
     with remote(url, api_key) as service:
         facts = service.call("GET", session_path(session))
         journal = _journal(service, session, facts)
-        with log_file(out) as write, progress("replaying", journal.head, quiet=out is None) as advance:
+        with log_file(out) as write, progress("replaying", journal.head, quiet=as_json or out is None) as advance:
             machine, failed = _replay(facts, _ops(service, journal), write, advance)
-        _compare(service, session, journal, machine, failed)
+        same, said = _compare(service, session, journal, machine, failed)
+    if said:
+        stderr.print(f"itsbox: {plain(said)}", style="red" if same is False else "yellow", markup=False)
+    if as_json:
+        facts = {"session": session, "log": str(out), "step": machine.step, "state_hash": machine.state_hash()}
+        print_json({**facts, "same": same})
+    raise typer.Exit(Exit.DIFFERENCE if same is False else Exit.OK)
 
 
 def _journal(service: Remote, session: str, facts: dict[str, Any]) -> Journal:
@@ -159,24 +174,19 @@ def boot_ops(start: str) -> list[Op]:
     return [Drive(call, {}) for call in ("probe", "deprivilege")[: STARTS.index(start)]]
 
 
-def _compare(service: Remote, session: str, journal: Journal, machine: Machine, failed: str) -> None:
-    """Say what became of the replay, and leave with 1 if it did not lead to the session's state."""
+def _compare(service: Remote, session: str, journal: Journal, machine: Machine, failed: str) -> tuple[bool | None, str]:
+    """Whether the replay led to the session's state (None: the session is another by now), and what is to be said of it."""
     facts = service.call("GET", session_path(session))
     now = service.call("GET", journal.path, query=[("after", str(journal.head)), ("limit", "1")])
     if failed:
-        stderr.print(f"itsbox: the model failed, and the log ends before: {failed}", style="red", markup=False)
-        raise typer.Exit(Exit.DIFFERENCE)
+        return False, f"the model failed, and the log ends before: {failed}"
     if now["head"] != journal.head or now["snapshot"] is not None:
-        said = f"itsbox: the session has gone on since; this is its log up to step {machine.step}"
-        stderr.print(said, style="yellow", markup=False)
-        return
+        return None, f"the session has gone on since; this is its log up to step {machine.step}"
     there, here = (facts["step"], facts["state_hash"]), (machine.step, machine.state_hash())
-    if facts["state_hash"] is None:
-        stderr.print("itsbox: the session has crashed: only the step is compared", style="yellow", markup=False)
-    if there[0] != here[0] or there[1] not in (None, here[1]):
-        fail(
-            Exit.DIFFERENCE,
-            f"replayed, the journal leads to step {here[0]} with state {here[1]}, the session is at step {there[0]} with state"
-            f" {there[1]}: the log does not tell all of it (a scenario that races has stores which are no ops of its own:"
-            " `itsbox scenarios run NAME --log FILE` records those)",
-        )
+    if there[0] == here[0] and there[1] in (None, here[1]):
+        return True, "" if there[1] else "the session has crashed: only the step is compared"
+    return False, (
+        f"replayed, the journal leads to step {here[0]} with state {here[1]}, the session is at step {there[0]} with state"
+        f" {there[1]}: the log does not tell all of it (a scenario that races has stores which are no ops of its own:"
+        " `itsbox scenarios run NAME --log FILE` records those)"
+    )
