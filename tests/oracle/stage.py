@@ -13,7 +13,9 @@ from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.arch.values import PAGE_SHIFT, pages_of
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Done, MmioWrite, Op, Outcome
-from itsbox.oracle.checker import LogView
+from itsbox.oracle.dma_table import TABLE
+from itsbox.oracle.log_format import FORMAT, head_from_line, page_text
+from itsbox.oracle.log_view import LogView
 from itsbox.oracle.oracle import Oracle
 from itsbox.oracle.records import HostQueue, NoRecords
 from itsbox.oracle.view import Gicr, Node
@@ -64,8 +66,8 @@ class Notes(NoRecords):
 class Stage:
     """One oracle, its view, and the moves of a machine."""
 
-    def __init__(self, *, pta: int = 0, phase: str = "deprivileged") -> None:
-        self.view = LogView({"map": MAP, "cpus": 4, "pta": pta})
+    def __init__(self, *, pta: int = 0, vmapp: int = 0, phase: str = "deprivileged") -> None:
+        self.view = LogView(head_from_line({"format": FORMAT, "map": MAP, "cpus": 4, "pta": pta, "vmapp": vmapp}))
         self.notes = Notes()
         self.oracle = Oracle(self.view.map, self.view, self.notes)
         self.watch = self.oracle.watch()
@@ -93,12 +95,17 @@ class Stage:
 
     # ---------------------------------------------------------------- what may happen inside an op
 
-    def its(self, why: str, addr: int, *, write: bool = False, length: int = 8, command: Layout | None = None) -> None:
-        """The ITS touches memory, maybe while carrying a command out."""
+    def its(
+        self, why: str, addr: int, *, write: bool = False, length: int | None = None, command: Layout | None = None,
+        by: int | None = None,
+    ) -> None:  # fmt: skip
+        """Hardware touches memory, maybe while carrying a command out: one object, and who does such things, unless said."""
+        row = TABLE[why]
         if command is not None:
             words: Any = command.encode()
             self.view.command = (0, command.NAME, words)
-        self.watch(Initiator.ITS, write, addr, length, why)
+        size = row.unit.of(self.view) if length is None else length
+        self.watch(min(row.readers) if by is None else by, write, addr, size, why)
         self.view.command = None
 
     def hyp(self, addr: int, *, write: bool = False, length: int = 8) -> None:
@@ -113,7 +120,7 @@ class Stage:
         """Pages get a new state."""
         for pfn in pages_of(addr, length):
             self.oracle.page_changing(pfn)
-            self.view.set_page(pfn, text)
+            self.view.set_page(pfn, page_text(text))
 
     def map_device(self, device_id: int, itt: int, size: int = 4, *, valid: int = 1) -> None:
         """The ITS carries a MAPD out, its entry going to the device table's level-2 page."""

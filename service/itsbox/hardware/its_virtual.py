@@ -130,6 +130,7 @@ def vmapp(its: Its, c: VMAPP) -> Cause | None:
         return Cause.VPTSIZE_OOR
     if not c.valid:
         return store_entry(its, its.vpe_table, c.vpe_id, 0, Why.VTE)
+    its.message(c.rd_base)
     target = its.redistributor_of(c.rd_base, whole=True)
     if target is None:
         return Cause.PROCNUM_OOR
@@ -205,6 +206,7 @@ def vmovp(its: Its, c: VMOVP) -> Cause | None:
 
     With GITS_TYPER.VMOVP one ITS does it for all; without, each ITS of the list is told and may have to wait (``its_list``).
     """
+    its.message(c.rd_base)
     target = its.redistributor_of(c.rd_base, whole=True)
     if target is None and not its.checks_vpe:
         return Cause.PROCNUM_OOR  # QEMU looks at it first, the manual last

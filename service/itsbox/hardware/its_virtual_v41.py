@@ -59,6 +59,7 @@ def vmapp(its: Its, c: VMAPP_V41) -> Cause | None:
         return _unmap(its, c)
     if c.vpt_size > its.profile.gicr_idbits:
         return Cause.VPTSIZE_OOR
+    its.message(c.rd_base)
     target = its.redistributor_of(c.rd_base, whole=True)
     if target is None:
         return Cause.PROCNUM_OOR
@@ -100,6 +101,7 @@ def _unmap(its: Its, c: VMAPP_V41) -> Cause | None:
 
 def vmovp(its: Its, c: VMOVP_V41) -> Cause | None:
     """Give a vPE another redistributor, and with DB another default doorbell."""
+    its.message(c.rd_base)
     target = its.redistributor_of(c.rd_base, whole=True)
     found = _lookup(its, c.vpe_id)
     if not isinstance(found, tuple):

@@ -1,8 +1,9 @@
 """The DMA check: every access of the ITS and the redistributors, judged before it lands.
 
-``watch`` is on the path of every access to memory, so the common case is one look-up: the sets ``reads`` and ``writes`` hold,
-for each reason, the frames that were judged good and whose ownership has not changed since. Everything else goes to ``look``,
-which asks who owns each page (``TABLE``), remembers good answers and reports bad ones. Evidence is built for those only.
+``watch`` is on the path of every access to memory, so the common case is one look-up: for each initiator, direction and reason
+the sets hold what was judged good and has not changed since. Everything else goes to ``look``, which asks ``TABLE`` who owns
+each page, who may make the access, and how long and where it may be. It remembers good answers and reports bad ones. Evidence
+is built for those only, and of one access only the gravest thing is said: whose memory it is comes first.
 
 ``watch`` also notes what the invariants need and nobody else sees: device and vPE table entries that the ITS writes, level-1
 entries that the hypervisor writes, and host slots that change between two reads of one trap.
@@ -16,18 +17,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from itsbox.arch.its_commands import MAPD, VMAPP, VMAPP_V41
 from itsbox.arch.its_tables import L1_ENTRY_SIZE, itt_bytes
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
-from itsbox.arch.values import PAGE_SHIFT
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, WORD_MASK, align_down, is_aligned
 from itsbox.memory.interconnect import Initiator, Why
-from itsbox.ops import Drive, Msi, Op
+from itsbox.ops import Drive, MmioWrite, Msi, Op
 from itsbox.oracle.dma_table import TABLE, Row
 from itsbox.oracle.pages import Whose
 from itsbox.oracle.rules import (
     DEPUTY,
+    DEVICE_FRAME,
     FOREIGN_COMMAND,
     FOREIGN_READ,
     FOREIGN_WRITE,
     HOST_ENTRY,
     MESSAGE,
+    MISALIGNED,
+    OUTSIDE_TABLE,
+    WRONG_INITIATOR,
+    WRONG_KIND,
+    WRONG_SIZE,
     WRONG_USE,
 )
 from itsbox.oracle.violations import Rule
@@ -43,7 +50,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Dma", "Finding", "Report"]
 
-_NEVER_KNOWN: Final = frozenset({Why.DTE, Why.VTE})  # writes of these are noted each time
+_HYP: Final = Initiator.HYP
+_NOTED: Final = frozenset({Why.DTE, Why.VTE})
+"""Each write of these is looked at: it says what memory is used from now on."""
+_IN_PAGE: Final = PAGE_SIZE - 1
+_MOST_EXACT: Final = 1 << 14
+"""Places of translation entries that are remembered at most."""
 
 
 class Finding(NamedTuple):
@@ -66,55 +78,81 @@ class Finding(NamedTuple):
 Report: TypeAlias = Callable[[Finding], None]
 
 
+class _Good(dict[int, set[int]]):
+    """Bytes of an access -> where such accesses are known to be good; nowhere for any other number of bytes."""
+
+    __slots__ = ()
+
+    def __missing__(self, length: int) -> set[int] | frozenset[int]:
+        return _NOWHERE
+
+
+_NOWHERE: Final[frozenset[int]] = frozenset()
+
+#: For each reason: which bits of an address tell good places from bad, and the good places.
+_Forms: TypeAlias = dict[str, tuple[int, _Good]]
+
+
 class Dma:
     """The judge of one machine's memory traffic.
 
     deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); op: the op that
-    is running; reads, writes: reason -> frames known to be good; entries: those where the ITS may write device and vPE
-    entries, which are noted each time; hyp_reads, hyp_writes: the same for the hypervisor; shared:
-    frames that it reads although they are the host's; judged: every frame that is in one of these.
+    is running; reads, writes: reason -> addresses of pages whose owner is right; exact: bytes -> addresses of translation
+    entries that are right, for reading and for writing; sizes: reason -> bytes of one object and of the largest access on this
+    machine; hyp_reads, hyp_writes: frames that the hypervisor may touch; shared:
+    frames that it reads although they are the host's; judged: every frame that is in one of these but ``exact``;
+    translaters: the address of each ITS's GITS_TRANSLATER.
 
-    Invariant: a frame is in one of the sets only while its ownership is what it was when judged.
+    Invariant: a page is in one of the sets only while its ownership is what it was when judged, a place in ``exact`` only while
+    in addition no device's entry was written since.
     """
 
     __slots__ = (
-        "deprivileged", "entries", "hyp_reads", "hyp_writes", "judged", "op", "reads", "report", "shared", "touched",
-        "view", "who", "world", "writes",
+        "deprivileged", "exact", "hyp_reads", "hyp_writes", "judged", "op", "reads", "report", "shared", "sizes", "touched",
+        "translaters", "view", "who", "world", "writes",
     )  # fmt: skip
 
-    def __init__(self, view: View, world: World, who: Provenance, touched: Touched, report: Report) -> None:
+    def __init__(
+        self,
+        view: View,
+        world: World,
+        who: Provenance,
+        touched: Touched,
+        report: Report,
+        *,
+        translaters: tuple[int, ...],
+    ) -> None:
         self.view = view
         self.world = world
         self.who = who
         self.touched = touched
         self.report = report
+        self.translaters = translaters
         self.deprivileged = False
         self.op: Op | None = None
+        self.sizes = {why: (row.unit.of(view), (row.most or row.unit).of(view)) for why, row in TABLE.items()}
         self.reads: dict[str, set[int]] = {why: set() for why in TABLE}
         self.writes: dict[str, set[int]] = {why: set() for why in TABLE}
+        self.exact = (_Good(), _Good())
         self.judged: set[int] = set()
-        self.entries: set[int] = set()
         self.hyp_reads: set[int] = set()
         self.hyp_writes: set[int] = set()
         self.shared: set[int] = set()
-
-    @property
-    def _known(self) -> tuple[set[int], ...]:
-        """Every set of frames that were judged good."""
-        return (
-            *self.reads.values(), *self.writes.values(), self.entries, self.hyp_reads, self.hyp_writes, self.shared,
-        )  # fmt: skip
 
     # ---------------------------------------------------------------- the hot path
 
     def watch(self) -> Watch:
         """The function for ``Interconnect.watch``: a closure, since attribute look-ups cost more than the check."""
-        reads, writes, look, hyp, host = self.reads, self.writes, self.look, self.hyp, self.host
+        initiators = range(len(Initiator.NAMES))
+        reads = tuple(self._forms(initiator, False) for initiator in initiators)
+        writes = tuple(self._forms(initiator, True) for initiator in initiators)
+        look, hyp, host = self.look, self.hyp, self.host
         read_in_trap = self.touched.hyp_reads
 
         def watch(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
-            if initiator > Initiator.HYP:
-                if addr >> 12 not in (writes if is_write else reads)[why] or (addr & 0xFFF) + length > 0x1000:
+            if initiator > _HYP:
+                telling, good = (writes if is_write else reads)[initiator][why]
+                if addr & telling not in good[length]:
                     look(initiator, is_write, addr, length, why)
             elif initiator:
                 hyp(is_write, addr, length)
@@ -123,54 +161,106 @@ class Dma:
 
         return watch
 
+    def _forms(self, initiator: int, is_write: bool) -> _Forms:
+        """What is good of an initiator without a look.
+
+        One object, aligned, in a page whose owner is right: the bits that tell are the page's and those that must be zero. A
+        translation entry is counted from the start of its table, so all bits tell.
+        """
+        forms: _Forms = {}
+        for why, row in TABLE.items():
+            unit, _ = self.sizes[why]
+            may = initiator in (row.writers if is_write else row.readers)
+            if not may or (is_write and why in _NOTED):
+                forms[why] = (WORD_MASK, _Good())
+            elif row.tabled:
+                good = self.exact[is_write]
+                good.update({size: set() for size in (unit, *(size for _, size in row.parts))})
+                forms[why] = (WORD_MASK, good)
+            else:
+                good = _Good({unit: (self.writes if is_write else self.reads)[why]})
+                forms[why] = (WORD_MASK - _IN_PAGE + unit - 1, good)
+        return forms
+
     def forget_page(self, pfn: int) -> None:
         """Ownership of a page changed: judge it again."""
         if pfn in self.judged:
             self.judged.discard(pfn)
-            for known in self._known:
-                known.discard(pfn)
+            page = pfn << PAGE_SHIFT
+            if page in self.reads[Why.ITE] or page in self.writes[Why.ITE]:
+                self.forget_entries()
+            for addresses in (*self.reads.values(), *self.writes.values()):
+                addresses.discard(page)
+            for frames in (self.hyp_reads, self.hyp_writes, self.shared):
+                frames.discard(pfn)
+
+    def forget_entries(self) -> None:
+        """Which memory is a translation table may have changed: judge each entry again."""
+        for good in self.exact:
+            for places in good.values():
+                places.clear()
 
     def forget_all(self) -> None:
         """The phase changed: judge everything again."""
         self.judged.clear()
-        for known in self._known:
+        self.forget_entries()
+        for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
             known.clear()
 
     # ---------------------------------------------------------------- devices
 
     def look(self, initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
-        """Judge an access page by page, and remember the pages that are good."""
+        """Judge an access: the owner of each page, then the access itself. Remember what is good."""
         row = TABLE[why]
         known = (self.writes if is_write else self.reads)[why]
-        for pfn in range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1):
-            if pfn in known or (is_write and pfn in self.entries and why in _NEVER_KNOWN):
+        fine = landed = True
+        for base in range(align_down(addr, PAGE_SIZE), addr + length, PAGE_SIZE):
+            if base in known:
                 continue
+            pfn = base >> PAGE_SHIFT
             page = self.view.pages.page(pfn)
-            rule = self._judge(pfn, page, is_write, why, row)
-            if rule is not None:
-                low = max(addr, pfn << PAGE_SHIFT)
-                high = min(addr + length, pfn + 1 << PAGE_SHIFT)
-                access = "write" if is_write else "read"
-                self.report(Finding(rule, row.noun, initiator, access, why, low, high - low, page.whose))
+            if page.whose >= Whose.DEVICE:
+                landed = False
+            if page.whose == Whose.MISSING:
                 continue
-            self.judged.add(pfn)
-            (self.entries if is_write and why in _NEVER_KNOWN else known).add(pfn)
-        if is_write and why in _NEVER_KNOWN:
-            node, command = self.view.executing()
-            if command is not None:
-                self.touched.entries.append((node, command, why))
+            rule = self._judge(pfn, page, is_write, why, row)
+            if rule is None:
+                self.judged.add(pfn)
+                known.add(base)
+                continue
+            fine = False
+            low, high = max(addr, base), min(addr + length, base + PAGE_SIZE)
+            access = "write" if is_write else "read"
+            self.report(Finding(rule, row.noun, initiator, access, why, low, high - low, page.whose))
+        if not landed:
+            return
+        if is_write and why in _NOTED:
+            self._note_write(why)
+        if not fine:
+            return
+        rule = self._misfit(why, initiator, is_write, addr, length)
+        if rule is not None:
+            access = "write" if is_write else "read"
+            whose = self.view.pages.page(addr >> PAGE_SHIFT).whose
+            self.report(Finding(rule, row.noun, initiator, access, why, addr, length, whose))
+        elif row.tabled:
+            places = self.exact[is_write][length]
+            if len(places) >= _MOST_EXACT:
+                places.clear()
+            places.add(addr)
 
     def _judge(self, pfn: int, page: PageState, is_write: bool, why: str, row: Row) -> Rule | None:
+        """Whether a page has the right owner."""
         whose = page.whose
         if whose <= Whose.SHARED:
             host = row.host if row.host is not None else not self.view.pta
             if not self.deprivileged or host:
                 return None
-            if type(self.op) is Msi:
+            if self._translates():
                 self.touched.host_walks.append(pfn << PAGE_SHIFT)
             return HOST_ENTRY
-        if whose >= Whose.DEVICE:
-            return None
+        if whose == Whose.DEVICE:
+            return DEVICE_FRAME
         use = self.who.use_of(pfn) if whose == Whose.HYP else None
         if use == row.use:
             return None
@@ -179,6 +269,49 @@ class Dma:
         if is_write:
             return FOREIGN_WRITE
         return FOREIGN_COMMAND if why == Why.COMMAND else FOREIGN_READ
+
+    def _translates(self) -> bool:
+        """Whether the op is a write to GITS_TRANSLATER: a device's, or a CPU's that covers the register."""
+        op = self.op
+        if type(op) is MmioWrite:
+            return any(op.addr <= at < op.addr + op.size for at in self.translaters)
+        return type(op) is Msi
+
+    def _misfit(self, why: str, initiator: int, is_write: bool, addr: int, length: int) -> Rule | None:
+        """Judge who makes an access to memory whose owner is right, and its direction, size and place."""
+        row, (unit, most) = TABLE[why], self.sizes[why]
+        if initiator not in (row.writers if is_write else row.readers):
+            reverse = initiator in (row.readers if is_write else row.writers)
+            return WRONG_KIND if reverse else WRONG_INITIATOR
+        if most > unit:
+            return None if length <= most else WRONG_SIZE
+        if length != unit and all(length != size for _, size in row.parts):
+            return WRONG_SIZE
+        if not self.deprivileged:
+            return None
+        if not row.tabled:
+            return None if is_aligned(addr, unit) else MISALIGNED
+        self.settle()
+        return self._misplaced(row, unit, addr, length)
+
+    def _misplaced(self, row: Row, unit: int, addr: int, length: int) -> Rule | None:
+        """Whether a translation entry, or a part of one, lies in a translation table, at a place where one begins."""
+        inside = False
+        for key in self.world.on_page.get(addr >> PAGE_SHIFT, ()):
+            table = self.world.extents[key]
+            offset = addr - table.addr
+            if key[0] == Use.ITT and 0 <= offset <= table.length - length:
+                inside = True
+                if (offset % unit, length) in ((0, unit), *row.parts):
+                    return None
+        return MISALIGNED if inside else OUTSIDE_TABLE
+
+    def _note_write(self, why: str) -> None:
+        """An entry that says what memory is used from now on was written."""
+        self.forget_entries()
+        node, command = self.view.executing()
+        if command is not None:
+            self.touched.entries.append((node, command, why))
 
     def settle(self) -> None:
         """Take note of the entries that the ITS has written since this was last called, the last one of each object."""

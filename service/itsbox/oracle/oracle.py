@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from itsbox.arch.hypercalls import find_hypercall
-from itsbox.arch.its_registers import register_at
+from itsbox.arch.its_registers import GITS_TRANSLATER, register_at
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
 from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER, REGISTERS_V41
 from itsbox.arch.redist_registers import register_at as gicr_register_at
@@ -83,7 +83,8 @@ class Oracle:
         self.world = World()
         self.touched = Touched()
         self.who = Provenance(view, self.world, self.touched)
-        self.dma = Dma(view, self.world, self.who, self.touched, self._report)
+        translaters = tuple(base + GITS_TRANSLATER.OFFSET for base in where.its_nodes or (where.its,))
+        self.dma = Dma(view, self.world, self.who, self.touched, self._report, translaters=translaters)
         self.who.before = self.dma.settle
         self.violations: list[Violation] = []
         self._seen: set[tuple[str, int]] = set()
@@ -204,6 +205,7 @@ class Oracle:
         for n, (was, value) in enumerate(zip(old.baser, new.baser, strict=True)):
             before, table = table_of(was), table_of(value)
             if before is not None and before != table:
+                self.dma.forget_entries()
                 for kind in _ENTRIES.get(before.use, ()):
                     self.world.rest(kind, number, before.addr)
             if table is not None and before != table:

@@ -40,6 +40,42 @@ HOST_ENTRY: Final = Rule(
     "After deprivilege nothing that decides what the ITS does next is fetched from memory that the host can write.",
     "docs/explanation/dma-surface.md 1 and 2",
 )
+DEVICE_FRAME: Final = Rule(
+    "DMA",
+    "device-frame",
+    "Queues, tables and entries lie in memory; registers of the GIC are never taken for them.",
+    "docs/explanation/dma-surface.md, owner column",
+)
+WRONG_INITIATOR: Final = Rule(
+    "DMA",
+    "wrong-initiator",
+    "Queue, device, collection and translation tables are the ITS's, pending and configuration tables the redistributors'.",
+    "docs/explanation/dma-surface.md 1 and 3",
+)
+WRONG_KIND: Final = Rule(
+    "DMA",
+    "wrong-kind",
+    "What hardware only reads (the queue, level-1 entries, configuration) it never writes.",
+    "docs/explanation/dma-surface.md 1 to 3, access column",
+)
+WRONG_SIZE: Final = Rule(
+    "DMA",
+    "wrong-size",
+    "An access is one command, one entry, or a piece of a pending or configuration table that is not longer than the table.",
+    "docs/explanation/dma-surface.md 1 to 3, bytes column",
+)
+MISALIGNED: Final = Rule(
+    "DMA",
+    "misaligned",
+    "After deprivilege a command or entry begins at a multiple of its size, counted from the start of its table.",
+    "docs/explanation/dma-surface.md 1 and 2; 7, H7",
+)
+OUTSIDE_TABLE: Final = Rule(
+    "DMA",
+    "outside-table",
+    "After deprivilege a translation entry lies inside a translation table that an executed MAPD named.",
+    "docs/explanation/dma-surface.md 2, MAPD and MAPTI; 4, A3 and A5",
+)
 MESSAGE: Final = Rule(
     "DMA",
     "message",
@@ -114,6 +150,7 @@ H16: Final = Rule(
 )  # fmt: skip
 
 RULES: Final = (
-    FOREIGN_WRITE, FOREIGN_READ, FOREIGN_COMMAND, WRONG_USE, HOST_ENTRY, MESSAGE, DEPUTY,
+    FOREIGN_WRITE, FOREIGN_READ, FOREIGN_COMMAND, WRONG_USE, HOST_ENTRY, DEVICE_FRAME, WRONG_INITIATOR, WRONG_KIND,
+    WRONG_SIZE, MISALIGNED, OUTSIDE_TABLE, MESSAGE, DEPUTY,
     H1, H2, H3, H4, H5, H6, H7, H8, H9, H10, H11, H12, H13, H14, H15, H16,
 )  # fmt: skip
