@@ -20,6 +20,7 @@ from itsbox.oracle.log_format import (
     CPUS_MAX,
     FORMAT,
     ITS_MAX,
+    MAPD_SIZE_MAX,
     RAM_MAX,
     LogError,
     number,
@@ -246,5 +247,5 @@ def test_the_bounds_are_those_of_the_product() -> None:
     for profile in PROFILES:
         machine = Machine(MachineConfig.make(profile=profile, cpus=CPUS_MAX, ram_mib=config.MAX_RAM_MIB))
         assert len(machine.its) <= ITS_MAX
-        assert machine.its[0].typer.id_bits < 16
+        assert machine.its[0].typer.id_bits < MAPD_SIZE_MAX
         assert check_log([json.dumps(head_line(machine))]).isolated

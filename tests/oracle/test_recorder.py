@@ -111,9 +111,13 @@ def test_messages_to_no_redistributor_are_in_the_log() -> None:
     assert told["data"]["command"][1] == "SYNC"
 
 
+@pytest.mark.parametrize("pages_listed", [1024, 0])
 @pytest.mark.parametrize("overwritten", [False, True])
-def test_an_entry_that_the_host_overwrote_is_told(overwritten: bool) -> None:
+def test_an_entry_that_the_host_overwrote_is_told(
+    overwritten: bool, pages_listed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A translation table given to a guest is in use as long as the device's entry in memory names it, and no longer."""
+    monkeypatch.setattr("itsbox.oracle.recorder._PAGES_LISTED", pages_listed)
     machine = _machine(hardening="forward")
     recorder = Recorder(machine)
     recorder.apply(Drive("probe", {}))

@@ -34,9 +34,21 @@ from itsbox.oracle.log_shapes import (
 )  # fmt: skip
 
 __all__ = [
-    "CPUS_MAX", "FORMAT", "ITS_MAX", "RAM_MAX", "Access", "LogError", "PageText", "head_from_line", "line_shapes", "number",
-    "op_from_line", "op_line", "page_text",
-]  # fmt: skip
+    "CPUS_MAX",
+    "FORMAT",
+    "ITS_MAX",
+    "MAPD_SIZE_MAX",
+    "RAM_MAX",
+    "Access",
+    "LogError",
+    "PageText",
+    "head_from_line",
+    "line_shapes",
+    "number",
+    "op_from_line",
+    "op_line",
+    "page_text",
+]
 
 FORMAT: Final = "itsbox-log/1"
 
@@ -45,7 +57,7 @@ RAM_MAX: Final = 4 << 30
 CPUS_MAX: Final = 64
 ITS_MAX: Final = 8
 STRUCTURE_MAX: Final = 16 << 20  # GITS_BASER<n>: 256 pages of 64 KB
-EVENT_BITS_MAX: Final = 16  # GITS_TYPER.ID_bits + 1
+MAPD_SIZE_MAX: Final = 24  # 16 bits of EventID are less; an ITS with a seeded defect takes any Size
 _U32: Final = (1 << 32) - 1
 _STEPS: Final = (1 << 53) - 1
 _NAME_CHARS: Final = 64
@@ -311,8 +323,10 @@ def _executed(value: Any) -> dict[str, Any]:
 
 
 def _check_command(command: Any) -> None:
-    """A translation table that no ITS takes would cost as much as it claims to be long."""
+    """A translation table costs as much as it claims to be long; one of 2^(Size+1) entries may be larger than all memory."""
     if command is not None and command[1] == "MAPD":
         mapd = MAPD.decode(*command[2])
-        if mapd.valid and mapd.size >= EVENT_BITS_MAX:
-            raise ValueError(f"command: a MAPD of Size {mapd.size} is carried out by no ITS")
+        if mapd.valid and mapd.size > MAPD_SIZE_MAX:
+            raise ValueError(
+                f"command: a MAPD of Size {mapd.size} names more than any memory holds; {MAPD_SIZE_MAX} is the most"
+            )

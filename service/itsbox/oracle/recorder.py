@@ -19,7 +19,7 @@ from itsbox.oracle.log_format import FORMAT, op_line
 from itsbox.oracle.provenance import table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from itsbox.events import Event, EventLog
     from itsbox.hardware.its import Its
@@ -117,7 +117,9 @@ class Recorder:
         self._level_1: list[tuple[int, int]] = []  # (first byte, byte behind) of the level-1 tables in use
         self._stale = True  # whether one of them was written since they were read
         self._devices: dict[tuple[int, int], range] = {}  # frames of the table that each device's MAPD named
-        self._users: dict[int, set[tuple[int, int]]] = {}  # frame -> those devices
+        self._users: dict[
+            int | None, set[tuple[int, int]]
+        ] = {}  # frame -> those devices; None -> those of very long ones
         self._overwritten: list[list[list[Any]]] = [[] for _ in machine.its]
         machine.interconnect.watch = self._access
         for node, passed_on in zip(machine.its, self._ears, strict=True):
@@ -171,12 +173,12 @@ class Recorder:
             return
         mapd = MAPD.decode(*command[2])
         key = (node, mapd.device_id)
-        for pfn in self._devices.pop(key, ()):
-            self._users[pfn].discard(key)
+        for block in _blocks(self._devices.pop(key, range(0))):
+            self._users[block].discard(key)
         if mapd.valid:
             pages = self._devices[key] = pages_of(mapd.itt_addr, itt_bytes(mapd.size, self.machine.its[node].ite_bytes))
-            for pfn in pages:
-                self._users.setdefault(pfn, set()).add(key)
+            for block in _blocks(pages):
+                self._users.setdefault(block, set()).add(key)
 
     # ---------------------------------------------------------------- ops
 
@@ -268,7 +270,8 @@ class Recorder:
         if not pages:
             return
         found: list[list[list[Any]]] = [[] for _ in self.machine.its]
-        for node, device_id in sorted({key for pfn in pages & self._users.keys() for key in self._users[pfn]}):
+        near = {key for pfn in {*pages, None} & self._users.keys() for key in self._users[pfn]}
+        for node, device_id in sorted(key for key in near if not pages.isdisjoint(self._devices[key])):
             addr, length = self._table_in_memory(node, device_id)
             if pages_of(addr, length) != self._devices[node, device_id]:
                 found[node].append([device_id, hex(addr), length])
@@ -300,6 +303,11 @@ class Recorder:
         return memory.read(addr, 8) if memory.contains(addr, 8) else 0
 
 
+def _blocks(pages: range) -> Iterable[int | None]:
+    """Where the devices that use some frames are listed."""
+    return pages if len(pages) <= _PAGES_LISTED else (None,)
+
+
 def _frames(event: Event) -> range:
     """The frames of a ``page.state`` event."""
     return range(event[2] >> PAGE_SHIFT, (event[2] >> PAGE_SHIFT) + event[3])
@@ -312,4 +320,5 @@ def _indirect(value: int) -> bool:
 
 _LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 _MESSAGE_BYTES: Final = 4
+_PAGES_LISTED: Final = 1024  # a table of 16 bits of EventID has less; an ITS with a seeded defect takes 2^20 times that
 _NO_MARK: Final[tuple[float, dict[str, Any]]] = (inf, {})
