@@ -11,7 +11,7 @@ from itsbox.arch.its_commands import COMMAND_SIZE, SYNC
 from itsbox.arch.its_registers import TABLE_DEVICES, ite_bytes
 from itsbox.arch.its_tables import L1_ENTRY_SIZE
 from itsbox.arch.values import FIRST_LPI, SIZE_64K
-from itsbox.host.findings import DEVICE, judge, rd_base
+from itsbox.host.findings import DEVICE, judge
 
 if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
@@ -111,9 +111,9 @@ def queue_too_long(host: HostileHost) -> None:
     _fill_up(host, DEVICE, 20)
     host.say("Announce harmless commands up to the last slot; then wrap.")
     while host.write_offset != SIZE_64K - COMMAND_SIZE:
-        host.write_offset = host.put(SYNC(rd_base=rd_base(host)))
+        host.write_offset = host.put(SYNC(rd_base=host.rd_base()))
     host.ring(host.write_offset)
-    host.put(SYNC(rd_base=rd_base(host)))
+    host.put(SYNC(rd_base=host.rd_base()))
     records = getattr(host.ring(0), "commands", ())
     moved = host.box.phase != "deprivileging"
     host.stuck = not moved

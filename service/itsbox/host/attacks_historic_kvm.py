@@ -12,7 +12,7 @@ from itsbox.arch.its_registers import TABLE_DEVICES
 from itsbox.arch.its_tables import itt_bytes
 from itsbox.arch.values import FIRST_LPI, PAGE_SIZE, SIZE_64K
 from itsbox.host.attacks import EVENT_BITS
-from itsbox.host.findings import DEVICE, event, flat_device_table, is_pending, judge, rd_base, release, virtual_event
+from itsbox.host.findings import DEVICE, event, flat_device_table, is_pending, judge, release, virtual_event
 from itsbox.ops import Verdict
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def movall_takes_all(host: HostileHost) -> None:
     host.post(command)
     host.msi(DEVICE, 0)
     host.say("Move everything from CPU 0 to CPU 1.")
-    host.post(MOVALL(rd_base1=rd_base(host, 0), rd_base2=rd_base(host, 1)))
+    host.post(MOVALL(rd_base1=host.rd_base(0), rd_base2=host.rd_base(1)))
     wrong = is_pending(host, host.known.cpus[1].pending_table, command.intid)
     judge(host, "MOVALL takes only what is pending at its source.", not wrong)
 

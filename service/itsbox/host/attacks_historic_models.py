@@ -12,7 +12,7 @@ from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CWRITER, TAB
 from itsbox.arch.its_tables import L1Entry
 from itsbox.arch.values import FIRST_LPI, PAGE_SIZE, SIZE_64K
 from itsbox.host.attacks import EVENT_BITS
-from itsbox.host.findings import DEVICE, event, flat_device_table, judge, rd_base
+from itsbox.host.findings import DEVICE, event, flat_device_table, judge
 from itsbox.ops import Verdict
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def stale_parameters(host: HostileHost) -> None:
     if not (withdrawn and replaced and host.read(host.gits(GITS_BASER, collections[0])) == named):
         return
     host.say("Map a collection.")
-    host.post(MAPC(icid=0, rd_base=rd_base(host), valid=1))
+    host.post(MAPC(icid=0, rd_base=host.rd_base(), valid=1))
     entry = host.show("Its entry in the new table.", table, collections[1].entry_size + 1)
     judge(host, "an entry is written into the table that the register names.", any(entry))
 
@@ -148,7 +148,7 @@ def stale_command(host: HostileHost) -> None:
     host.say("Name a queue of two pages, the first of which is below RAM; SYNCs, and an INT at its end.")
     host.store(
         half,
-        _packed(SYNC(rd_base=rd_base(host))) * (PAGE_SIZE // COMMAND_SIZE - 1)
+        _packed(SYNC(rd_base=host.rd_base())) * (PAGE_SIZE // COMMAND_SIZE - 1)
         + _packed(INT(device_id=DEVICE, event_id=0)),
     )
     if not _move_queue(host, half - PAGE_SIZE, 2 * PAGE_SIZE):
@@ -193,9 +193,9 @@ def queue_runs_on(host: HostileHost) -> None:
     moved = _move_queue(host, host.guest_page() - SIZE_64K, SIZE_64K)
     host.say("Fill the queue up to its last slot with harmless commands, then wrap.")
     if moved:
-        host.store(host.guest_page() - SIZE_64K, _packed(SYNC(rd_base=rd_base(host))) * (SIZE_64K // COMMAND_SIZE))
+        host.store(host.guest_page() - SIZE_64K, _packed(SYNC(rd_base=host.rd_base())) * (SIZE_64K // COMMAND_SIZE))
     else:
-        host.store(host.queue, _packed(SYNC(rd_base=rd_base(host))) * (SIZE_64K // COMMAND_SIZE))
+        host.store(host.queue, _packed(SYNC(rd_base=host.rd_base())) * (SIZE_64K // COMMAND_SIZE))
     host.ring(SIZE_64K - COMMAND_SIZE)
     records = getattr(host.ring(0), "commands", ())
     judge(host, "the command behind the queue's last is its first.", len(records) <= 1)

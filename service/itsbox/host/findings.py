@@ -12,13 +12,14 @@ from itsbox.arch.its_commands import MAPTI, NO_DOORBELL, VMAPTI
 from itsbox.arch.its_registers import GITS_BASER, TABLE_DEVICES
 from itsbox.arch.lpi_tables import pending_place
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE
+from itsbox.host.attacks import Step
 
 if TYPE_CHECKING:
     from itsbox.arch.layout import Layout
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
-    "DEVICE", "NOT_SO", "SO", "event", "flat_device_table", "is_pending", "judge", "rd_base", "release", "virtual_event",
+    "DEVICE", "NOT_SO", "SO", "event", "flat_device_table", "is_pending", "judge", "release", "virtual_event",
 ]  # fmt: skip
 
 SO: Final = "it is so"
@@ -28,16 +29,9 @@ DEVICE: Final = 0x150
 
 
 def judge(host: HostileHost, what_is_right: str, right: bool) -> bool:
-    """Note what a right machine does and whether this one did it in the last step."""
-    host.steps.append(
-        host.steps[-1]._replace(text=f"Right is: {what_is_right}", op=None, result=SO if right else NOT_SO)
-    )
+    """Note what a right machine does and whether this one did."""
+    host.steps.append(Step(f"Right is: {what_is_right}", None, SO if right else NOT_SO, host.box.step))
     return right
-
-
-def rd_base(host: HostileHost, cpu: int = 0) -> int:
-    """How commands name a CPU's redistributor."""
-    return host.known.its[0].collections[cpu]
 
 
 def event(device_id: int, event_id: int, icid: int = 0) -> MAPTI:
