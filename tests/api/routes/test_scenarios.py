@@ -50,6 +50,16 @@ def test_a_scenario_with_knobs(service: Service) -> None:
     assert service.get(f"/v1/sessions/{body['session']}")["hardening"]["knobs"]["mapd_check"] == "off"
 
 
+def test_a_historic_defect_is_seeded_for_its_scenario(service: Service) -> None:
+    """The session has the quirk, whatever the hardening; the answer's steps say what is right and that it was not so."""
+    for hardening in ("strict", {"preset": "v2", "knobs": {"itt_pages": "exact"}}):
+        body = service.post("/v1/scenarios/mapd-keeps-dte/run", {"hardening": hardening}).json()
+        findings = [step["result"] for step in body["steps"] if step["text"].startswith("Right is: ")]
+
+        assert (body["verdict"], findings) == ("violated", ["it is not so"])
+        assert service.get(f"/v1/sessions/{body['session']}")["quirks"] == {"mapd_keeps_dte": True}
+
+
 @pytest.mark.parametrize(
     "path, body, status",
     [
