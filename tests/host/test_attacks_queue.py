@@ -38,6 +38,13 @@ def test_the_rfc_is_stopped_by_one_erroneous_command() -> None:
     assert played("A17", "rfc-v1@7").verdict == "wedged"
 
 
+@pytest.mark.parametrize("preset", ["rfc-v1", "v2", "android-6.12"])
+def test_a_command_that_was_announced_while_the_its_is_off_runs_later(preset: str) -> None:
+    """Whatever became of it when it was announced, it runs when the ITS is enabled, with a page that is a guest's by then."""
+    assert ("H1", "hardware-writes") in rules(played("announced-while-off", preset))
+    assert played("announced-while-off", "strict").verdict == "isolated"
+
+
 def test_a_vmovp_for_an_absent_its_stalls_for_good() -> None:
     """Without a guard the queue stands at the VMOVP, nobody's traffic passes; ``strict`` looks at its ITSList."""
     assert played("A18", "off").verdict == "wedged"

@@ -376,10 +376,14 @@ class ScenarioList(Open):
 
 
 class ScenarioRun(Open):
-    """What became of a scenario."""
+    """What became of a scenario. ``hardening``: the preset, or with knobs set beside it ``{"preset", "knobs"}``, those alone.
+
+    ``isolated``: tried to its end, no violation. ``wedged``: isolation held, but the hypervisor stopped the machine, or honest
+    traffic does not pass any more. ``error``: the profile lacks what the scenario is about, so that nothing was tried.
+    """
 
     name: str
-    hardening: Any
+    hardening: str | dict[str, Any]
     verdict: Literal["isolated", "violated", "wedged", "error"]
     refusals: list[Any]
     violations: list[Violation]

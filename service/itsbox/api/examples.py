@@ -241,6 +241,13 @@ SCENARIO_RUN: Final = {
     "refusals": [],
     "violations": [VIOLATION],
     "session": SESSION_ID,
-    "steps": [],
+    "steps": [
+        {
+            "text": "MAPTI: the ITS writes an interrupt translation entry, INTID and ICID of our choice, to ITT_base.",
+            "op": "MmioWrite(addr=0x8080088, size=0x4, value=0x240)",
+            "result": "MAPTI executed",
+            "step": 11,
+        }
+    ],
     "detail": "",
 }

@@ -14,7 +14,9 @@ from itsbox.cli.show import pairs, plain, print_facts, print_table
 __all__ = ["Knobs", "Profile", "create_body", "hardening_body", "list_sessions", "register"]
 
 Metadata = Annotated[list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Can be repeated.")]
-Profile = Annotated[str | None, typer.Option(help="Kind of machine, such as virt-gicv3, virt-gicv4 or snapdragon.")]
+Profile = Annotated[
+    str | None, typer.Option(help="Kind of machine, such as virt-gicv3, virt-gicv3-pta, virt-gicv4 or snapdragon.")
+]
 Knobs = Annotated[
     list[str] | None,
     typer.Option("--knob", metavar="NAME=VALUE", help="A knob set otherwise than the preset does. Can be repeated."),

@@ -16,9 +16,9 @@ MARKS: Final = {"violated": "V", "wedged": "w", "isolated": ".", "error": "E"}
 STYLES: Final = {"violated": "bold red", "wedged": "yellow", "isolated": "green", "error": "bold magenta"}
 MEANINGS: Final = {
     "violated": "memory isolation did not hold",
-    "wedged": "isolation held, but honest traffic does not pass any more",
-    "isolated": "played to its end, no violation",
-    "error": "it could not be played",
+    "wedged": "isolation held, but the machine was stopped, or honest traffic does not pass any more",
+    "isolated": "tried to its end, no violation",
+    "error": "nothing was tried: this machine lacks what the scenario is about",
 }
 SHOWN: Final = 6  # steps with one explanation that are printed; --json has all
 HIDDEN_OP: Final = "look"  # the word that the wire has for a look past stage 2
@@ -31,13 +31,21 @@ def print_story(played: dict[str, Any], scenario: dict[str, Any]) -> None:
     """Print it for people."""
     stdout.print(f"{scenario['name']}: {scenario['title']}", style="bold", markup=False)
     stdout.print(f"  {scenario['story']} ({scenario['source']})", markup=False)
-    stdout.print(f"Played under {played['hardening']}.\n", markup=False)
+    stdout.print(f"Played under {plain(_named(played['hardening']))}.\n", markup=False)
     steps: list[dict[str, Any]] = played["steps"]
     for number, (text, group) in enumerate(groupby(steps, key=lambda step: str(step["text"])), 1):
         stdout.print(f"{number:>3}. {plain(text) or '(no word about it)'}", markup=False)
         _print_ops([*group])
     _print_memory(looks(steps))
     _print_verdict(played)
+
+
+def _named(hardening: str | dict[str, Any]) -> str:
+    """A preset, and what was changed in it."""
+    if isinstance(hardening, str):
+        return hardening
+    changed = ", ".join(f"{knob}={value}" for knob, value in hardening["knobs"].items())
+    return f"{hardening['preset']} with {changed}"
 
 
 def _print_ops(steps: list[dict[str, Any]]) -> None:

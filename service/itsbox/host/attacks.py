@@ -11,10 +11,10 @@ blocks the queue is replaced by a harmless SYNC and the queue is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from itsbox.arch.its_commands import COMMAND_SIZE, MAPD, MAPTI, NO_DOORBELL, SYNC, VMAPP, VMAPP_V41
 from itsbox.arch.its_registers import (
@@ -38,10 +38,10 @@ from itsbox.arch.its_tables import (
     l2_index,
 )
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT, PAGE_SIZE, SIZE_64K, align_up
+from itsbox.host.attacks_box import AttackEnds, Box, CannotBePlayed, Driven, SetUpFails, Step, Tamper, told
 from itsbox.host.state import DriverState, restored
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import (
-    Aborted,
     Ack,
     Acked,
     Bytes,
@@ -58,7 +58,6 @@ from itsbox.ops import (
     MmioWrite,
     Msi,
     Panicked,
-    Refused,
     Store,
     Value,
     Verdict,
@@ -66,9 +65,6 @@ from itsbox.ops import (
 
 if TYPE_CHECKING:
     from itsbox.arch.layout import Layout, Register
-    from itsbox.hardware.profile import MemoryMap
-    from itsbox.memory.interconnect import Interconnect
-    from itsbox.memory.ownership import Ownership
     from itsbox.ops import Op, Outcome
 
 __all__ = ["EVENT_BITS", "AttackEnds", "Box", "CannotBePlayed", "Driven", "HostileHost", "SetUpFails", "Step", "Tamper"]
@@ -76,68 +72,6 @@ __all__ = ["EVENT_BITS", "AttackEnds", "Box", "CannotBePlayed", "Driven", "Hosti
 EVENT_BITS: Final = 4
 """MAPD's Size field for most devices: 32 events."""
 _ITE_BYTES: Final = 16  # at most
-
-
-class Driven(Protocol):
-    """The machine's built-in driver, as far as the attacker asks what it knew."""
-
-    def state(self) -> Any:
-        """The driver's memory, plain data of ``host.state.DriverState``."""
-
-
-class Box(Protocol):
-    """A machine, as scenarios need it."""
-
-    interconnect: Interconnect
-    ownership: Ownership
-    violations: list[Any]
-    map: MemoryMap
-
-    @property
-    def driver(self) -> Driven:
-        """The built-in driver."""
-
-    @property
-    def phase(self) -> str:
-        """trusted, deprivileging or deprivileged."""
-
-    @property
-    def step(self) -> int:
-        """Ops carried out so far."""
-
-    def apply(self, op: Op) -> Outcome:
-        """Carry an op out."""
-
-    def physical(self, addr: int, length: int) -> bytes | None:
-        """Bytes as they are in RAM, past stage 2."""
-
-
-class AttackEnds(Exception):
-    """The machine took the attacker's CPU away for good: the modelled hypervisor panicked."""
-
-
-class CannotBePlayed(Exception):
-    """The machine lacks what the scenario aims at, so that nothing was tried."""
-
-
-class SetUpFails(Exception):
-    """Something honest that the attack stands on was not let through, so that the attack itself was not tried."""
-
-
-class Step(NamedTuple):
-    """One thing that the attacker did: why, the op (None for a look past stage 2), what came of it.
-
-    step: the machine's, then, as violations name it.
-    """
-
-    text: str
-    op: Op | None
-    result: str
-    step: int
-
-
-Tamper: TypeAlias = Callable[[int, bytes], bytes]
-"""What another CPU makes of bytes at an address that the hypervisor is about to read."""
 
 
 @dataclass(slots=True)
@@ -189,7 +123,7 @@ class HostileHost:
         for record in getattr(outcome, "commands", ()):
             if record[3] == Verdict.REFUSED and record[5] is not None:
                 self.refusals[record[5].value] = None
-        self.steps.append(Step(self._why, op, _told(outcome), self.box.step))
+        self.steps.append(Step(self._why, op, told(outcome), self.box.step))
         if isinstance(outcome, Panicked):
             raise AttackEnds(outcome.reason.sentence)
         return outcome
@@ -517,28 +451,3 @@ class HostileHost:
             yield
         finally:
             bus.watch = before
-
-
-def _told(outcome: Outcome) -> str:
-    """What came of an op, in a word or two."""
-    match outcome:
-        case Refused(reason=reason):
-            return f"refused: {reason.value}"
-        case Aborted(reason=reason):
-            return f"abort: {reason.value}"
-        case Panicked(reason=reason):
-            return f"panic: {reason.value}"
-        case Value(value):
-            return hex(value)
-        case Bytes(data):
-            return data[:32].hex(" ", 4)
-        case HvcReturn(x0=x0, errno=errno):
-            return "not supported" if x0 else errno or "ok"
-        case Delivered(delivered):
-            return "delivered" if delivered else "dropped"
-        case Acked(intid):
-            return f"INTID {intid}"
-        case Done(commands) if commands:
-            return ", ".join(f"{record[1] or 'unknown'} {record[3]}" for record in commands[-4:])
-        case _:
-            return "ok"

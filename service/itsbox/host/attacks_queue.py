@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from itsbox.host.attacks import HostileHost
 
 __all__ = [
+    "announced_while_off",
     "behind_the_wrap", "cbaser_to_hyp_page", "permanent_stall", "replay", "stalled_under_lock", "wrap_and_bounds",
 ]  # fmt: skip
 
@@ -155,6 +156,26 @@ def stalled_under_lock(host: HostileHost) -> None:
     host.hvc("__pkvm_init_its_emulation", host.box.map.its, host.pages(), host.pages())
     host.say("Does honest traffic still pass?")
     _prove_alive(host)
+
+
+def announced_while_off(host: HostileHost) -> None:
+    """A MAPD is announced while the ITS is off; it may be refused then, but must not run later with pages that nobody holds."""
+    itt = host.needs_own(_DEVICE + 20)
+    page = itt >> PAGE_SHIFT << PAGE_SHIFT
+    host.post(MAPD(device_id=_DEVICE + 20, size=EVENT_BITS, itt_addr=itt, valid=0))
+    host.say("Disable the ITS and announce a MAPD.")
+    host.enable(False)
+    offset = host.put(_map(_DEVICE + 21, itt))
+    host.ring(offset)
+    host.write_offset = offset
+    host.say("Give its page to a guest, if nobody holds it; then enable the ITS.")
+    host.hvc("__pkvm_host_unshare_hyp", page >> PAGE_SHIFT)
+    host.give_away(page)
+    host.enable(True)
+    host.say("If the MAPD was carried out, an event of the device lands in the page.")
+    host.post(_event(_DEVICE + 21))
+    host.show("The page, after.", itt)
+    host.without_hypervisor(_DEVICE + 22)
 
 
 def permanent_stall(host: HostileHost) -> None:

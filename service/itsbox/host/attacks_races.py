@@ -26,6 +26,7 @@ from itsbox.arch.values import FIRST_LPI, PAGE_SIZE, SIZE_64K
 from itsbox.host.attacks import EVENT_BITS
 from itsbox.host.attacks_itts import itt_in_hyp_page
 from itsbox.host.attacks_takeover import finalise, hand_over, two_level_collections
+from itsbox.ops import Done
 
 if TYPE_CHECKING:
     from itsbox.arch.layout import Layout
@@ -131,16 +132,12 @@ def _to_the_last_slots(host: HostileHost) -> None:
 
 
 def queue_slot(host: HostileHost) -> None:
-    """A13: another CPU changes a queue slot between the hypervisor's check and its use, in a batch and around the queue's end."""
+    """A13: another CPU changes a queue slot between the hypervisor's check and its use, the first of a batch or a later one."""
     if host.box.phase == "trusted":
         _undisguised(host)
         return
-    itts = [_itt(host) for _ in range(5)]
-    host.say("Harmless commands up to the queue's last slots.")
-    _to_the_last_slots(host)
-    host.say(
-        "Announce five devices at once, around the end of the queue; one of the slots becomes hostile while it is read."
-    )
+    itts = [_itt(host) for _ in range(3)]
+    host.say("Announce three devices at once; one of the slots becomes hostile while it is read.")
     with host.racing(_hostile(host), slots=True):
         _announce(host, *(_map(_DEVICE + n, itt) for n, itt in enumerate(itts)))
     host.say("Use the devices, in case the exchange went through.")
@@ -187,7 +184,7 @@ def every_read(host: HostileHost) -> None:
         return
     if answer:
         return  # a take-over that is refused leaves an ITS that nobody can use, and nothing to race for
-    itts = [_itt(host) for _ in range(3)]
+    itts = [_itt(host) for _ in range(5)]
     far, vpe = 2 * host.per_page(TABLE_DEVICES) + 3, 2 * host.per_page(TABLE_VPES)
     icid = host.per_page(TABLE_COLLECTIONS) + 1
     host.say("One batch of MAPDs, and MAPC and VMAPP, each with a level-2 page of its own.")
@@ -196,20 +193,30 @@ def every_read(host: HostileHost) -> None:
     with host.racing(tamper):
         _announce(host, _map(_DEVICE, itts[0]), _map(far, itts[1]), MAPC(icid=icid, rd_base=host.rd_base(), valid=1))
         host.vmapp(vpe, host.pages(_VPT_PAGES, SIZE_64K))
-    host.say(
-        "The queue is filled while the ITS is off, and read when it is switched on again; then the queue starts anew."
-    )
+    host.say("Is a command taken that is announced while the ITS is off?")
     host.enable(False)
-    end = host.put(_map(_DEVICE + 1, itts[2]))
-    with host.racing(tamper):
-        host.ring(end)
-        host.enable(True)
-        host.enable(False)
-        host.write(host.gits(GITS_CBASER), host.read(host.gits(GITS_CBASER)))
-        host.enable(True)
+    end = host.put(SYNC(rd_base=host.rd_base()))
+    waits = isinstance(host.ring(end), Done)
+    host.write_offset = end
+    if waits:
+        host.say(
+            "It waits. Announce a MAPD too: it is read when the ITS is enabled, and the queue starts anew thereafter."
+        )
+        end = host.put(_map(_DEVICE + 1, itts[2]))
+        with host.racing(tamper):
+            host.ring(end)
+            host.enable(True)
+            host.enable(False)
+            host.write(host.gits(GITS_CBASER), host.read(host.gits(GITS_CBASER)))
+    host.enable(True)
     host.write_offset = host.creadr()
+    host.say("A batch around the end of the queue.")
+    _to_the_last_slots(host)
+    with host.racing(tamper):
+        sync = SYNC(rd_base=host.rd_base())
+        _announce(host, sync, _map(_DEVICE + 2, itts[3]), _map(_DEVICE + 3, itts[4]))
     host.say("Use the devices, in case an exchange went through.")
-    for device_id in (_DEVICE, _DEVICE + 1, far):
+    for device_id in (*range(_DEVICE, _DEVICE + 4), far):
         host.post(_event(device_id), INT(device_id=device_id, event_id=0))
         host.msi(device_id, 0)
     host.show("The victim, after.", host.hyp_page(_VICTIM), 32)
