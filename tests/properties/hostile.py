@@ -253,13 +253,21 @@ def _short_attacks() -> tuple[str, ...]:
     return tuple(name for name in right if len(_recorded(name, "off")) < 400)
 
 
+def _attack(rng: Random) -> tuple[str, list[Op], int]:
+    """A program, its ops, and how many of them go before the host is deprivileged: one that never is, is no attack."""
+    while True:
+        name = rng.choice(_short_attacks())
+        ops = list(_recorded(name, rng.choice(("off", "strict", "rfc-v1"))))
+        for n, op in enumerate(ops):
+            if isinstance(op, Drive) and op.call == "deprivilege":
+                return name, ops, n + 1
+
+
 def mutated_program(seed: int) -> tuple[dict[str, Any], list[Op]]:
     """Session fields, and the ops of an attack, bent from the switch-over on: before it the host is trusted."""
     rng = Random(seed)
-    name = rng.choice(_short_attacks())
-    ops = list(_recorded(name, rng.choice(("off", "strict", "rfc-v1"))))
+    name, ops, switch = _attack(rng)
     fields = {k: v for k, v in SCENARIOS[name].session().items() if k != "hardening"}
-    switch = next(n for n, op in enumerate(ops) if isinstance(op, Drive) and op.call == "deprivilege") + 1
     boot, attack = ops[:switch], ops[switch:]
     for _ in range(rng.randrange(1, 12)):
         _bend(attack, rng)

@@ -10,19 +10,30 @@ from typing import Any
 
 import pytest
 
+from itsbox.hypervisor.knobs import KNOBS
+from itsbox.hypervisor.presets import PRESETS
 from itsbox.machine import Machine, MachineConfig
 from itsbox.ops import Op
 from tests.properties.hostile import mutated_program, random_program
 
 OTHERS = ("off", "forward", "rfc-v1@6", "rfc-v1@8", "rfc-v1", "v2", "android-6.12")
-PROFILES = ("virt-gicv3", "virt-gicv4", "virt-gicv4.1", "snapdragon")
+PROFILES = ("virt-gicv3", "virt-gicv4", "virt-gicv4.1", "snapdragon", "virt-gicv4-dual-its")
+SINGLE = tuple(
+    (base, name, value)
+    for base in ("strict", "v2")
+    for name, row in KNOBS.items()
+    for value in row.values
+    if value != PRESETS[base].knobs[name]
+)
+"""Every machine that is one knob away from a preset: (preset, knob, value)."""
 LENGTH = 250
-STRICT_SEEDS = range(48)
+STRICT_SEEDS = range(40)
 OTHER_SEEDS = range(5)
-MUTATED_SEEDS = range(40)
+SINGLE_LENGTH = 40
+MUTATED_SEEDS = range(32)
 
 
-def _machine(preset: str, **fields: Any) -> Machine:
+def _machine(preset: str | dict[str, Any], **fields: Any) -> Machine:
     return Machine(MachineConfig.make(hardening=preset, oracle="lockstep", **{"start": "deprivileged", **fields}))
 
 
@@ -37,7 +48,7 @@ def _play(machine: Machine, ops: list[Op]) -> list[tuple[int, str]]:
 def _strict(seed: int) -> int:
     """One program under strict; how many ops."""
     machine = _machine(
-        "strict", profile=PROFILES[seed % len(PROFILES)], error_policy=("ignore", "stall")[seed // 4 % 2]
+        "strict", profile=PROFILES[seed % len(PROFILES)], error_policy=("ignore", "stall")[seed // 5 % 2]
     )
     ops = random_program(machine, seed, LENGTH)
     found = _play(machine, ops)
@@ -47,7 +58,7 @@ def _strict(seed: int) -> int:
 
 def _other(preset: str, seed: int) -> tuple[int, int]:
     """One program under another preset, twice; how many ops and violations."""
-    fields = {"profile": PROFILES[seed % len(PROFILES)], "error_policy": ("ignore", "stall")[seed // 4 % 2]}
+    fields = {"profile": PROFILES[seed % len(PROFILES)], "error_policy": ("ignore", "stall")[seed // 5 % 2]}
     machine = _machine(preset, **fields)
     ops = random_program(machine, seed, LENGTH)
     found = _play(machine, ops)
@@ -91,9 +102,19 @@ def test_bent_attacks_fail_behind_strict(seed: int) -> None:
     assert ops
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_one_knob_away(part: int) -> None:
+    """With any single knob of ``strict`` or ``v2`` turned, no internal error and no difference from the specification."""
+    for seed, (preset, knob, value) in enumerate(SINGLE):
+        if seed % 4 == part:
+            hardening = {"preset": preset, "knobs": {knob: value}}
+            machine = _machine(hardening, profile=PROFILES[seed // 4 % len(PROFILES)])
+            _play(machine, random_program(machine, 3000 + seed, SINGLE_LENGTH))
+
+
 def test_the_fixed_seeds_make_twenty_thousand_ops() -> None:
     """The seeds above stand for at least 20,000 ops, not counting repetitions."""
-    assert (len(STRICT_SEEDS) + len(OTHERS) * len(OTHER_SEEDS)) * LENGTH >= 20_000
+    assert (len(STRICT_SEEDS) + len(OTHERS) * len(OTHER_SEEDS)) * LENGTH + len(SINGLE) * SINGLE_LENGTH >= 20_000
 
 
 def test_fuzzing_by_hand(request: pytest.FixtureRequest) -> None:

@@ -251,10 +251,10 @@ def claims_of(hyp: Hypervisor) -> Claims:
 class Abstraction:
     """The machine as the specification sees it. Call it for the state now.
 
-    A part that is as it was is the same object as before, so that comparing it costs nothing.
+    What is as it was is the same object as before, the whole or a part of it, so that comparing costs nothing.
     """
 
-    __slots__ = ("_gicrs", "_hyp", "_its", "_last", "_ownership", "_saved", "_view", "facts")
+    __slots__ = ("_gicrs", "_hyp", "_its", "_last", "_ownership", "_same", "_saved", "_view", "_whole", "facts")
 
     def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Sequence[Its]) -> None:
         self._view = view
@@ -264,6 +264,8 @@ class Abstraction:
         self._gicrs = view._gicrs  # noqa: SLF001 - the view's neighbour in this module
         self._saved: object = None
         self._last: dict[str, Any] = {}
+        self._same = False
+        self._whole: Abstract | None = None
         self.facts = self._facts(view._map)  # noqa: SLF001 - as above
 
     def _facts(self, where: MemoryMap) -> Facts:
@@ -296,22 +298,26 @@ class Abstraction:
         """The abstract state."""
         hyp = self._hyp
         redist, switch = hyp.redistributors, hyp.switch
+        self._same = True
         known = self._known
-        return Abstract(
-            phase=self._view.phase(),
-            pages=self._pages(),
-            its=known("its", {n: taken for n in range(len(self._its)) if (taken := self._taken(n)) is not None}),
-            registers=known("registers", self._registers()),
-            lpis=known("lpis", {gicr.cpu: _lpis(gicr) for gicr in self._gicrs}),
-            finalised=known("finalised", frozenset(switch.finalised)),
-            quiesced=known("quiesced", dict(switch.quiesced)),
-            taken=known("taken", frozenset(redist.taken)),
-            held=known("held", dict(redist.held)),
-            resident=known("resident", dict(redist.vlpi.resident)),
-            alive=known("alive", dict(hyp.guests.alive)),
-            donated=known("donated", dict(hyp.guests.owners)),
-            tracked=known("tracked", dict(hyp.el2.tracking.users)),
+        parts = (
+            known("phase", self._view.phase()),
+            self._pages(),
+            known("its", {n: taken for n in range(len(self._its)) if (taken := self._taken(n)) is not None}),
+            known("registers", self._registers()),
+            known("lpis", {gicr.cpu: _lpis(gicr) for gicr in self._gicrs}),
+            known("finalised", frozenset(switch.finalised)),
+            known("quiesced", dict(switch.quiesced)),
+            known("taken", frozenset(redist.taken)),
+            known("held", dict(redist.held)),
+            known("resident", dict(redist.vlpi.resident)),
+            known("alive", dict(hyp.guests.alive)),
+            known("donated", dict(hyp.guests.owners)),
+            known("tracked", dict(hyp.el2.tracking.users)),
         )
+        if self._whole is None or not self._same:
+            self._whole = Abstract(*parts)
+        return self._whole
 
     def _known(self, part: str, value: Any) -> Any:
         """``value``, or the same object as last time if it is equal."""
@@ -319,6 +325,7 @@ class Abstraction:
         if last == value:
             return last
         self._last[part] = value
+        self._same = False
         return value
 
     def _registers(self) -> dict[tuple[int, str], int]:
@@ -344,7 +351,7 @@ class Abstraction:
                 owner, state, pins = own.describe(pfn)
                 shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
                 pages[pfn] = AbstractPage(owner, shared, pins)
-        self._saved, self._last["pages"] = saved, pages
+        self._saved, self._last["pages"], self._same = saved, pages, False
         return pages
 
     def _taken(self, number: int) -> AbstractIts | None:

@@ -113,11 +113,11 @@ def _exact(call: Call, knob: str, value: str) -> bool:
 
 
 def bare(pre: Abstract, call: Call, trap: Trap) -> Expected:
-    """Hardware itself: the register that is written, and what that sets going in the queue. No page, no record, no LPI."""
-    place = register_at(trap.offset)
-    names = {_name(trap)} if place is not None else set()
-    if place is not None:
-        names |= _EFFECTS.get(place.register, set())
+    """Hardware itself: the register that is written (or two that the bytes touch), and the queue. No page, record or LPI."""
+    names: set[str] = set()
+    for place in (register_at(trap.offset), register_at(trap.offset + trap.size - 1)):
+        if place is not None:
+            names |= {place.name.removeprefix("GITS_"), *_EFFECTS.get(place.register, ())}
     return run_bare(pre, call, trap.number, names)
 
 

@@ -95,11 +95,11 @@ def redistributor_write(pre: Abstract, call: Call, op: MmioWrite, cpu: int, offs
 
 
 def bare(pre: Abstract, call: Call, trap: Trap) -> Expected:
-    """Hardware itself: the register that is written, and no other; no page, no record."""
-    place = register_at(trap.offset, _REGISTERS[call.facts.vlpis])
-    field = None if place is None else _FIELDS.get(place.register)
+    """Hardware itself: the register that is written, or the two that the bytes touch; no other, no page, no record."""
+    touched = (register_at(at, _REGISTERS[call.facts.vlpis]) for at in (trap.offset, trap.offset + trap.size - 1))
+    fields = {_FIELDS[place.register] for place in touched if place is not None and place.register in _FIELDS}
     why = "the host writes hardware's register; which bits stick is hardware's business (IHI 0069H.b)"
-    return Expected(pre, () if field is None else (Loose("lpis", {(trap.cpu, field)}, why),))
+    return Expected(pre, (Loose("lpis", {(trap.cpu, field) for field in fields}, why),) if fields else ())
 
 
 def sgi_frame(pre: Abstract, call: Call, trap: Trap) -> Expected:

@@ -105,7 +105,7 @@ def its_take_over(pre: Abstract, call: Call, args: Args) -> Expected:
         return Expected(pre, wrong="something was taken over that is no ITS")
     if number is not None and (number in pre.its or number not in call.observed.its):
         return Expected(pre, wrong="an ITS was taken over twice, or leaves no record")
-    if number is None or facts.knob("setup_values", "verified") != "verified":
+    if number is None or not call.claims.commands:
         return _believed(pre, call, number)
     state = _everything(pre, call, number, args)
     if isinstance(state, str):
@@ -122,9 +122,9 @@ def _refused(pre: Abstract, call: Call) -> Expected:
 
 
 def _believed(pre: Abstract, call: Call, number: int | None) -> Expected:
-    """The series believes what the host says of its tables: which pages go is the host's choice, but they are its own."""
+    """Where the host is believed, which pages of queue and tables go is its choice; but they are its own, and free."""
     facts, observed = call.facts, call.observed
-    why = "knob setup_values: how many pages queue and tables have is what the host says"
+    why = "knobs setup_values, table_hiding, itt_pages and others: how many pages go is what the host says, or what they say"
     state = pre
     if number is not None:
         state = replace(state, its={**state.its, number: observed.its[number]})
