@@ -66,6 +66,10 @@ def test_knobs_and_profiles_are_taken(nobody: Shell) -> None:
     words = ("scenarios", "run", "A4", "--hardening", "strict")
     assert nobody.json(*words, "--profile", "virt-gicv4")["verdict"] == "isolated"
 
+    weak = nobody.run(*words, "--knob", "mapd_check=off")
+    assert weak.exit_code == Exit.DIFFERENCE
+    assert "Played under strict with mapd_check=off." in weak.stdout
+
     result = nobody.run(*words, "--knob", "no_such=1")
     assert result.exit_code == Exit.USAGE
     assert "no_such" in result.stderr

@@ -8,7 +8,9 @@ from tests.host.play import played
 
 
 @pytest.mark.parametrize("preset", ["off", "strict", "v2", "android-6.12"])
-@pytest.mark.parametrize("profile", ["virt-gicv3", "virt-gicv4", "virt-gicv4.1", "snapdragon"])
+@pytest.mark.parametrize(
+    "profile", ["virt-gicv3", "virt-gicv3-pta", "virt-gicv4", "virt-gicv4.1", "virt-gicv4-dual-its", "snapdragon"]
+)
 def test_an_honest_life_is_not_disturbed(preset: str, profile: str) -> None:
     """Nothing is refused, nothing times out, no violation: hardening is invisible to an honest host."""
     what = played("linux-boot", preset, profile)

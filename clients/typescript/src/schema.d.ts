@@ -1318,7 +1318,7 @@ export interface components {
                 /** @enum {unknown} */
                 host_abort?: "inject" | "panic";
                 /** @enum {unknown} */
-                host_fetch?: "twice" | "once";
+                host_fetch?: "twice" | "slot_twice" | "once";
                 /** @enum {unknown} */
                 impdef_registers?: "forwarded" | "raz_wi";
                 /** @enum {unknown} */
@@ -2074,11 +2074,16 @@ export interface components {
         };
         /**
          * ScenarioRun
-         * @description What became of a scenario.
+         * @description What became of a scenario. ``hardening``: the preset, or with knobs set beside it ``{"preset", "knobs"}``, those alone.
+         *
+         *     ``isolated``: tried to its end, no violation. ``wedged``: isolation held, but the hypervisor stopped the machine, or honest
+         *     traffic does not pass any more. ``error``: the profile lacks what the scenario is about, so that nothing was tried.
          */
         ScenarioRun: {
             /** Hardening */
-            hardening: unknown;
+            hardening: string | {
+                [key: string]: unknown;
+            };
             /** Name */
             name: string;
             /** Refusals */
@@ -2873,7 +2878,7 @@ export interface operations {
             };
             path: {
                 /** @description A name from `GET /v1/scenarios`. */
-                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "toctou" | "forged-level-2" | "own-tables" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked" | "zephyr-queue-size" | "zephyr-itt-size" | "device-id-unbounded" | "mapd-keeps-dte" | "discard-keeps-ite" | "discard-keeps-vlpi" | "movall-takes-all" | "target-by-affinity" | "missing-itt-accepted" | "intid-unbounded" | "stale-tables" | "size-unbounded" | "rd-base-off-by-one" | "table-bound-off-by-one" | "entry-size-wrong" | "stale-parameters" | "mapi-as-mapti" | "event-id-unbounded" | "stale-command" | "stall-mixed-up" | "ite-overlap" | "queue-never-wraps" | "baser-without-type" | "driver-compares-wrapped" | "driver-vsync-after-unmap" | "driver-assumes-vpe-table" | "driver-ite-mask" | "driver-queue-never-wraps" | "driver-queue-too-long" | "driver-itt-too-short" | "driver-level-1-off-by-one" | "driver-queue-not-cleaned";
+                name: "linux-boot" | "hang" | "A1" | "A2" | "A3" | "A4" | "A5" | "A6" | "A7" | "A8" | "A9" | "A10" | "A11" | "A12" | "A13" | "A14" | "A15" | "A16" | "A17" | "A18" | "forged-dte" | "forged-vte" | "resident-vpt" | "toctou" | "forged-level-2" | "own-tables" | "announced-while-off" | "preswitch-itt" | "unshared-itt" | "inverted-alignment" | "level-1-index" | "base-mask" | "queue-bound" | "wrap-parsing" | "vpt-pages" | "level-1-mask" | "foreign-release" | "shared-itt-page" | "itt-size" | "batch-before-check" | "leaked-lock" | "half-registers" | "collection-level-2" | "virtual-unchecked" | "tracking-full" | "setup-unwinding" | "no-cache-maintenance" | "start-offset" | "double-fetch" | "impdef-forwarded" | "level-2-unchecked" | "zephyr-queue-size" | "zephyr-itt-size" | "device-id-unbounded" | "mapd-keeps-dte" | "discard-keeps-ite" | "discard-keeps-vlpi" | "movall-takes-all" | "target-by-affinity" | "missing-itt-accepted" | "intid-unbounded" | "stale-tables" | "size-unbounded" | "rd-base-off-by-one" | "table-bound-off-by-one" | "entry-size-wrong" | "stale-parameters" | "mapi-as-mapti" | "event-id-unbounded" | "stale-command" | "stall-mixed-up" | "ite-overlap" | "queue-never-wraps" | "baser-without-type" | "driver-compares-wrapped" | "driver-vsync-after-unmap" | "driver-assumes-vpe-table" | "driver-ite-mask" | "driver-queue-never-wraps" | "driver-queue-too-long" | "driver-itt-too-short" | "driver-level-1-off-by-one" | "driver-queue-not-cleaned";
             };
             cookie?: never;
         };
@@ -2919,7 +2924,14 @@ export interface operations {
                      *         }
                      *       ],
                      *       "session": "1k3q8v5zt4m9c2hxw7ad",
-                     *       "steps": [],
+                     *       "steps": [
+                     *         {
+                     *           "text": "MAPTI: the ITS writes an interrupt translation entry, INTID and ICID of our choice, to ITT_base.",
+                     *           "op": "MmioWrite(addr=0x8080088, size=0x4, value=0x240)",
+                     *           "result": "MAPTI executed",
+                     *           "step": 11
+                     *         }
+                     *       ],
                      *       "detail": ""
                      *     }
                      */
