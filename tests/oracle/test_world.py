@@ -103,8 +103,8 @@ def test_a_snapshot_does_not_see_later_changes(
 
 
 @given(STEPS)
-def test_the_page_index_is_exact(steps: list[tuple[int, object]]) -> None:
-    """``on_page`` lists exactly the pages of the extents, after any sequence of changes."""
+def test_the_index_is_exact(steps: list[tuple[int, object]]) -> None:
+    """``mapped`` finds exactly the pages of the extents, and ``in_block`` keeps nothing else, after any sequence of changes."""
     world = World()
     for device_id, place in steps:
         extent = Extent(0x4000_0000 + place[0] * 0x800, place[1], True) if isinstance(place, tuple) else None
@@ -114,4 +114,16 @@ def test_the_page_index_is_exact(steps: list[tuple[int, object]]) -> None:
         for pfn in extent.pages:
             expected.setdefault(pfn, set()).add(key)
 
-    assert {pfn: set(keys) for pfn, keys in world.on_page.items()} == expected
+    frames = range(0x3FFF0, 0x40100)
+    assert {pfn: found for pfn in frames if (found := {key for key, _ in world.mapped(pfn)})} == expected
+    assert {key for keys in world.in_block.values() for key in keys} == set(world.extents)
+
+
+def test_a_table_ends_where_memory_ends() -> None:
+    """Of a table that a wrong ITS takes for gigabytes only what lies in memory counts."""
+    world = World(end=0x4010_0000)
+    for addr, length in ((0x400F_0000, 1 << 40), (0x4020_0000, 1 << 40)):
+        world.put(ITT, Extent(addr, length, True))
+        assert len(world.in_block) == 1
+    world.put(ITT, Extent(0x400F_0000, 0x1_0000, True))
+    assert world.extents[ITT].length == 0x1_0000

@@ -297,8 +297,7 @@ class Dma:
     def _misplaced(self, row: Row, unit: int, addr: int, length: int) -> Rule | None:
         """Whether a translation entry, or a part of one, lies in a translation table, at a place where one begins."""
         inside = False
-        for key in self.world.on_page.get(addr >> PAGE_SHIFT, ()):
-            table = self.world.extents[key]
+        for key, table in self.world.mapped(addr >> PAGE_SHIFT):
             offset = addr - table.addr
             if key[0] == Use.ITT and 0 <= offset <= table.length - length:
                 inside = True

@@ -80,7 +80,7 @@ class Oracle:
         self.view = view
         self.records = records
         self.lockstep = lockstep
-        self.world = World()
+        self.world = World(end=where.ram + where.ram_bytes)
         self.touched = Touched()
         self.who = Provenance(view, self.world, self.touched)
         translaters = tuple(base + GITS_TRANSLATER.OFFSET for base in where.its_nodes or (where.its,))

@@ -15,12 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from itsbox.arch.values import PAGE_SHIFT, pages_of
+from itsbox.arch.values import ADDRESS_BITS, PAGE_SHIFT, pages_of
 
 __all__ = ["Extent", "Key", "RecordedTable", "Use", "World"]
 
 #: What an extent is: kind, the ITS's or redistributor's number, and an id (DeviceID, vPEID, level-1 slot, table number).
 Key: TypeAlias = tuple[str, int, int]
+
+
+_BLOCK_SHIFT: Final = 16  # a table is seldom larger, so that it is in few blocks, and few others with it
 
 
 class Use:
@@ -48,6 +51,11 @@ class Extent(NamedTuple):
         """The frames that it touches."""
         return pages_of(self.addr, self.length)
 
+    @property
+    def blocks(self) -> range:
+        """The blocks of frames that it touches (``World.in_block``)."""
+        return range(self.addr >> _BLOCK_SHIFT, (self.addr + self.length - 1 >> _BLOCK_SHIFT) + 1)
+
     def covers(self, pfn: int) -> bool:
         """Whether any byte of the frame belongs to it."""
         return self.addr >> PAGE_SHIFT <= pfn <= (self.addr + self.length - 1) >> PAGE_SHIFT
@@ -73,19 +81,20 @@ class World:
     """The oracle's memory; plain data.
 
     own: frame -> the use for which it is the ITS's own; extents: translation and virtual tables that hardware uses, by key;
-    on_page: frame -> keys of ``extents``; ranged: the few large extents (queues, tables, pending and configuration tables),
-    found by looking at each; queues, tables: what was recorded at takeover, by ITS and by (ITS, n); l2: (ITS, n, level-1
-    slot) -> address of the level-2 page that the hardware's entry names; resting: (kind, ITS, table) -> the extents of a table
-    that the ITS does not use at present; level_1: frames of the recorded level-1 tables.
+    in_block: 64 KB block -> keys of ``extents``, which are cut off at ``end``, where memory ends; ranged: the few large extents
+    (queues, tables, pending and configuration tables), found by looking at each; queues, tables: what was recorded at takeover,
+    by ITS and by (ITS, n); l2: (ITS, n, level-1 slot) -> address of the level-2 page that the hardware's entry names; resting:
+    (kind, ITS, table) -> the extents of a table that the ITS does not use at present; level_1: frames of the recorded level-1
+    tables.
 
-    Invariant: ``on_page`` lists exactly the pages of ``extents``. While ``shared``, the dictionaries also belong to a snapshot
+    Invariant: ``in_block`` lists exactly the blocks of ``extents``. While ``shared``, the dictionaries also belong to a snapshot
     and are copied before the first change.
     Owned by: the oracle.
     """
 
     own: dict[int, str] = field(default_factory=dict)
     extents: dict[Key, Extent] = field(default_factory=dict)
-    on_page: dict[int, tuple[Key, ...]] = field(default_factory=dict)
+    in_block: dict[int, tuple[Key, ...]] = field(default_factory=dict)
     ranged: dict[Key, Extent] = field(default_factory=dict)
     queues: dict[int, Extent] = field(default_factory=dict)
     tables: dict[tuple[int, int], RecordedTable] = field(default_factory=dict)
@@ -93,6 +102,7 @@ class World:
     resting: dict[tuple[str, int, int], dict[Key, Extent]] = field(default_factory=dict)
     level_1: set[int] = field(default_factory=set)
     shared: bool = False
+    end: int = 1 << ADDRESS_BITS
 
     # ---------------------------------------------------------------- changes
 
@@ -104,23 +114,23 @@ class World:
 
     def put(self, key: Key, extent: Extent | None) -> None:
         """Set or forget an ITT, VPT or VCONF."""
+        if extent is not None and extent.addr + extent.length > self.end:
+            extent = extent._replace(length=max(1, self.end - extent.addr))  # nothing is to be harmed beyond
         if self.extents.get(key) == extent:
             return
         self._unshare()
         old = self.extents.pop(key, None)
         if old is not None:
-            for pfn in old.pages:
-                if len(self.on_page[pfn]) == 1:
-                    del self.on_page[pfn]
+            for block in old.blocks:
+                left = tuple(k for k in self.in_block[block] if k != key)
+                if left:
+                    self.in_block[block] = left
                 else:
-                    self.on_page[pfn] = tuple(k for k in self.on_page[pfn] if k != key)
+                    del self.in_block[block]
         if extent is not None:
             self.extents[key] = extent
-            if self.on_page.keys().isdisjoint(extent.pages):  # as good as always
-                self.on_page.update(dict.fromkeys(extent.pages, (key,)))
-                return
-            for pfn in extent.pages:
-                self.on_page[pfn] = (*self.on_page.get(pfn, ()), key)
+            for block in extent.blocks:
+                self.in_block[block] = (*self.in_block.get(block, ()), key)
 
     def put_ranged(self, key: Key, extent: Extent | None) -> None:
         """Set or forget a queue, table, pending or configuration table."""
@@ -182,6 +192,13 @@ class World:
 
     # ---------------------------------------------------------------- questions
 
+    def mapped(self, pfn: int) -> Iterator[tuple[Key, Extent]]:
+        """The translation and virtual tables that touch a frame."""
+        for key in self.in_block.get(pfn >> _BLOCK_SHIFT - PAGE_SHIFT, ()):
+            extent = self.extents[key]
+            if extent.covers(pfn):
+                yield key, extent
+
     def users(self, frames: Sequence[int]) -> Iterator[tuple[int, Key, Extent]]:
         """(frame, key, extent) of the extents that touch each of some frames."""
         if not frames:
@@ -193,8 +210,8 @@ class World:
             if extent.addr < high and low < extent.addr + extent.length
         ]
         for pfn in frames:
-            for key in self.on_page.get(pfn, ()):
-                yield pfn, key, self.extents[key]
+            for key, extent in self.mapped(pfn):
+                yield pfn, key, extent
             for key, extent in near:
                 if extent.covers(pfn):
                     yield pfn, key, extent
@@ -223,4 +240,4 @@ class World:
             self._note_level_1()
 
 
-_PARTS: Final = ("own", "extents", "on_page", "ranged", "queues", "tables", "l2", "resting")
+_PARTS: Final = ("own", "extents", "in_block", "ranged", "queues", "tables", "l2", "resting")
