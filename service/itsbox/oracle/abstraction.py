@@ -417,7 +417,9 @@ def _tables_of(state: ItsState) -> tuple[AbstractTable, ...]:
 def _frames_of(plans: Sequence[Plan]) -> frozenset[int]:
     """The pages that a command's plans move."""
     steps = [step for plan in plans for step in (plan.now, plan.later)]
-    return frozenset(pfn for step in steps for _, first, count in step.transitions for pfn in range(first, first + count))
+    return frozenset(
+        pfn for step in steps for _, first, count in step.transitions for pfn in range(first, first + count)
+    )
 
 
 @lru_cache(maxsize=4096)
