@@ -29,6 +29,11 @@ _PANIC: Final = (
     "host touches what is not its own (knob `host_abort`): every process of the host can end it. Injected into the host from "
     "v2 on."
 )
+_RUNS_LATER: Final = (
+    "Behind v2 and Android the commands announced while the ITS is off are still carried out after they have been taken back: "
+    "see "
+    "`announced-while-off`."
+)
 _RAW_INDEX: Final = (
     "MAPD of a DeviceID beyond the first level-2 page ends the machine: level 1 is indexed by the raw id (defect 2), and EL2 "
     "reads past the table. Nothing is violated, and nothing is available any more either. Fixed in v2."
@@ -39,7 +44,7 @@ _UNCHECKED_MAPD: Final = (
 )
 NOTES: Final[dict[str, str]] = {
     "A1": _MASK,
-    "A7": _MASK,
+    "A7": f"{_MASK} {_RUNS_LATER}",
     "zephyr-queue-size": (
         "As A7 until the end of the RFC: until patch 12 the register is the host's, and from then on its address bits are OR-ed "
         "into the hypervisor's (defect 3)."
@@ -61,7 +66,7 @@ NOTES: Final[dict[str, str]] = {
     "A12": (
         "MAPD with V=0 releases the pages while it is checked, before the ITS has seen it (knob `release_time`). With the ITS "
         "disabled the command waits, the page goes to a guest, and the commands before it still write there. v2 waits for each "
-        "command and takes it back if it is not carried out."
+        f"command and takes it back if it is not carried out. {_RUNS_LATER}"
     ),
     "A13": _UNCHECKED_MAPD,
     "toctou": (
