@@ -40,6 +40,7 @@ class Notes(NoRecords):
         self.itts: dict[int, frozenset[int]] = {}
         self.vpes: set[int] | None = None
         self.queue: HostQueue | None = None
+        self.more: tuple[HostQueue, ...] = ()
         self.passed: set[tuple[int, int, int, int]] | None = None
 
     def pins(self, pfn: int) -> int | None:
@@ -56,7 +57,7 @@ class Notes(NoRecords):
 
     def queues(self) -> tuple[HostQueue, ...]:
         """As the test says."""
-        return () if self.queue is None else (self.queue,)
+        return (() if self.queue is None else (self.queue,)) + self.more
 
     def looked(self) -> Collection[tuple[int, int, int, int]] | None:
         """As the test says."""

@@ -8,10 +8,12 @@ import pytest
 
 from itsbox.arch.its_registers import GITS_CBASER
 from itsbox.memory.interconnect import Why
-from itsbox.ops import CommandRecord, Done, Drive, MmioWrite, Msi, Op, Refused, Verdict
+from itsbox.ops import CommandRecord, Done, Drive, Hvc, MmioWrite, Msi, Op, Refused, Verdict
 from itsbox.oracle.invariants import INVARIANTS
+from itsbox.oracle.invariants_tables import h7
 from itsbox.oracle.records import HostQueue
-from itsbox.oracle.rules import RULES
+from itsbox.oracle.rules import H7, RULES
+from itsbox.oracle.scene import Broken
 from itsbox.oracle.violations import Violation
 from itsbox.reasons import Reason
 from tests.oracle.stage import CWRITER, FLAT, GUEST, HOST, HYP, L1, L2, MAP, PAGE64, QUEUE, Stage, kinds, pfn
@@ -212,7 +214,7 @@ def test_h4_the_registers_keep_their_names() -> None:
 
 
 def test_h2_nothing_reaches_the_hardware_unseen() -> None:
-    """A command that hardware carried out was looked at in the same trap, unless it had been waiting or a driver's op ran."""
+    """A command that hardware carried out was looked at before, unless it had been waiting or a driver's op ran."""
     seen, unseen = (5, 0, 0, 0), (5, 0, 1 << 16, 0)
     outcome = Done([EXECUTED, (3, "SYNC", unseen, Verdict.ERROR, None, None)])
     stage = Stage()
@@ -254,9 +256,13 @@ def test_h9_a_refused_command_among_others() -> None:
     good = (1, "INT", (3 | 0x1 << 32, 0, 0, 0), Verdict.EXECUTED, None, None)
     same = (1, "INT", (3 | 0x9001 << 32, 0, 0, 0), Verdict.EXECUTED, None, None)
 
-    def turn(*, commands: list[CommandRecord], page: str = "", level_2: bool = False) -> list[tuple[str, str]]:
+    def turn(
+        *, commands: list[CommandRecord], page: str = "", level_2: bool = False, records: int | None = None
+    ) -> list[tuple[str, str]]:
         stage = Stage()
         stage.taken_over()
+        if records is not None:
+            stage.notes.pin_counts[pfn(HOST)] = records
         stage.begin()
         if page:
             stage.pages(HOST, 0x1000, page)
@@ -269,9 +275,100 @@ def test_h9_a_refused_command_among_others() -> None:
     left = [("H9", "nothing-left")]
     assert turn(commands=[good, bad], page="hyp OWNED") == left
     assert turn(commands=[good, bad], page="host SHARED_OWNED pins=1") == []
+    assert turn(commands=[good, bad], page="host SHARED_OWNED") == []
+    assert turn(commands=[good, bad], page="host SHARED_OWNED", records=0) == left
+    assert turn(commands=[good, bad], page="host SHARED_OWNED", records=1) == [("H5", "pins-counted")]
+    assert turn(commands=[good, bad], page="host SHARED_OWNED pins=1", records=0) == [("H5", "pins-counted")]
+    assert turn(commands=[good, bad], page="guest OWNED", records=0) == []
     assert turn(commands=[good, bad], level_2=True) == left
     assert turn(commands=[same, bad], level_2=True) == []
     assert turn(commands=[good, same], level_2=True) == []
+
+
+def test_h9_level_2_pages_are_told_apart() -> None:
+    """Of several entries that changed only that is left over which brought a page in, for devices, for a refused command."""
+    slot = 0x9000 // 8192
+
+    def bad(device_id: int) -> CommandRecord:
+        return (0, "MAPD", (8 | device_id << 32, 0, 0, 0), Verdict.REFUSED, None, Reason.ITT_NOT_HOST_OWNED)
+
+    good: CommandRecord = (1, "INT", (3 | 1 << 32, 0, 0, 0), Verdict.EXECUTED, None, None)
+
+    def turn(device_id: int, *, use: str = "device", moves: bool = True) -> list[Violation]:
+        stage = Stage()
+        stage.taken_over()
+        world = stage.oracle.world
+        world.record_table(0, 0, world.tables[0, 0]._replace(use=use))
+        stage.op()
+        stage.begin()
+        for index in (slot + 2, slot):  # the first of them is not valid
+            stage.hyp(L1 + 8 * index, write=True)
+        stage.oracle.touched.l1[0, 7, slot] = None  # of no table
+        if moves:
+            stage.pages(FLAT, PAGE64, "hyp OWNED")
+        stage.level_1(slot, FLAT)
+        found = stage.end(Refused(Reason.ITT_NOT_HOST_OWNED, None, [good, bad(device_id)]))
+        return [violation for violation in found if violation.oracle == "H9"]
+
+    (left,) = turn(0x9000)
+    assert (left.places[0].addr, left.places[0].length) == (FLAT, PAGE64)
+    for device_id in (slot * 8192, slot * 8192 + 8191):
+        assert turn(device_id)
+    for device_id in (slot * 8192 - 1, (slot + 1) * 8192):
+        assert not turn(device_id)
+    assert not turn(0x9000, use="collection")
+    assert not turn(0x9000, moves=False)
+
+
+def test_h3_collection_pages_may_come_back_while_they_hold_numbers() -> None:
+    """A level-2 page of the collection table that the host gets back: fine while RDbase is a number, and for its ITS alone."""
+
+    def turn(*, pta: int = 0, use: str = "collection", indirect: bool = True, node: int = 0, addr: int = L2) -> bool:
+        stage = Stage(pta=pta)
+        stage.taken_over()
+        world = stage.oracle.world
+        world.record_table(node, 3, world.tables[0, 0]._replace(use=use, indirect=indirect, addr=FLAT))
+        stage.begin()
+        stage.pages(addr, 0x1000, "host OWNED")
+        return ("H3", "out-of-reach") not in kinds(stage.end())
+
+    assert turn()
+    assert not turn(pta=1)
+    assert not turn(use="vpe")
+    assert not turn(indirect=False)
+    assert not turn(node=1)
+    assert not turn(addr=QUEUE)
+
+
+@pytest.mark.parametrize("use, addr, length", [("queue", QUEUE, PAGE64), ("table", L1, PAGE64), ("l2", L2, PAGE64)])
+def test_h3_from_the_first_page_to_the_last(use: str, addr: int, length: int) -> None:
+    """The pages just outside a structure are nobody's; its first and its last are not."""
+    stage = Stage()
+    stage.taken_over()
+    for at, kept in ((addr - 0x1000, True), (addr, False), (addr + length - 0x1000, False), (addr + length, True)):
+        stage.begin()
+        stage.pages(at, 0x1000, "hyp OWNED")
+        stage.end()
+        stage.begin()
+        stage.pages(at, 0x1000, "host OWNED")
+        found = [violation.kind.table for violation in stage.end() if violation.oracle == "H3"]
+        assert found == ([] if kept else [use])
+
+
+def test_h7_level_2_pages_are_aligned() -> None:
+    """An entry that names a place inside a page; entries before it that are in order, or of no table, do not hide it."""
+    stage = Stage()
+    stage.taken_over()
+    stage.op(MmioWrite(MAP["its"] + 0x100, 8, 0))
+    world = stage.oracle.world
+    for slot, page in (((0, 9, 1), FLAT + 4 * PAGE64), ((0, 0, 1), FLAT), ((0, 0, 2), FLAT + PAGE64 + 0x8000)):
+        world.set_l2(slot, page)
+        stage.oracle.touched.l1[slot] = None
+    stage.oracle._scene.deprivileged = True
+
+    assert list(h7(stage.oracle._scene)) == [
+        Broken(H7, "A level-1 entry names a page that is not aligned.", L1 + 16, 8, "l1")
+    ]
 
 
 def test_h11_a_configuration_table_in_use_stays() -> None:
@@ -400,6 +497,48 @@ def test_h8_the_hosts_creadr(before: tuple[int, int], after: tuple[int, int], lo
     found = kinds(stage.end(Done([EXECUTED] * looked_at)))
 
     assert found == ([] if fine else [("H8", "host-creadr")])
+
+
+def _second(queue: HostQueue) -> HostQueue:
+    return queue._replace(node=1, addr=QUEUE)
+
+
+@pytest.mark.parametrize("before, after, op", [
+    (None, (0x40, 0x40), CWRITER),                                            # taken over just now
+    ((0x40, 0x40), (0, 0x40), MmioWrite(MAP["its"] + 0x80, 8, 0)),           # set up anew
+    ((0x40, 0x40), (0x60, PAGE64), CWRITER),                                  # a write pointer that points nowhere
+    ((0x40, 0x40), (0x80, 0x20), Drive("sync", {})),                         # a driver's op
+])  # fmt: skip
+def test_h8_each_queue_is_looked_at(before: tuple[int, int] | None, after: tuple[int, int], op: Op) -> None:
+    """What excuses the pointers of one ITS's queue says nothing about another's."""
+    stage = Stage()
+    stage.notes.more = (_second(_queue(0, 0)),)
+    stage.notes.queue = None if before is None else _queue(*before)
+    stage.op()
+    stage.begin(op)
+    stage.notes.queue = _queue(*after)
+    stage.notes.more = (_second(_queue(PAGE64, 0)),)
+
+    assert [violation.places[0].addr for violation in stage.end()] == [QUEUE]
+
+
+@pytest.mark.parametrize("after, op, fine", [
+    ((0x40, PAGE64 - 32), CWRITER, False),
+    ((0x40, PAGE64), CWRITER, True),
+    ((PAGE64 - 32, 0), Drive("sync", {}), True),
+    ((PAGE64, 0), Drive("sync", {}), False),
+    ((0, 0x40), Hvc("x", ()), True),
+    ((0, 0x40), CWRITER, True),
+])  # fmt: skip
+def test_h8_at_the_limits(after: tuple[int, int], op: Op, fine: bool) -> None:
+    """The last offset of the queue and the first one behind it."""
+    stage = Stage()
+    stage.notes.queue = _queue(0, 0)
+    stage.op()
+    stage.begin(op)
+    stage.notes.queue = _queue(*after)
+
+    assert kinds(stage.end()) == ([] if fine else [("H8", "host-creadr")])
 
 
 def test_h9_what_is_refused_changes_nothing() -> None:

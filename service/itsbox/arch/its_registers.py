@@ -167,6 +167,14 @@ class GITS_CREADR(Register):
     offset:  int = bits(0, 19, 5, arm="Offset", shift=5, doc="bytes from the start of the queue")
 
 
+_OFFSET: Final = GITS_CREADR.FIELDS["offset"].in_place
+
+
+def is_drained(creadr: int, cwriter: int) -> bool:
+    """Whether the two registers have the same Offset: every command of the queue has been carried out."""
+    return not (creadr ^ cwriter) & _OFFSET
+
+
 @register(offset=0x0100, width=64, access=RW, count=8, spec="IHI 0069H.b, GITS_BASER<n>")
 class GITS_BASER(Register):
     """One table of the ITS. Resets to Valid = 0 with Type and Entry_Size fixed; ignored while enabled or not quiescent."""

@@ -96,8 +96,9 @@ class ItsState:
     enabled: GITS_CTLR.Enabled as EL2 last wrote it; needs_flush: the queue is not inner shareable.
     devices: DeviceID -> (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr).
     inflight: host offsets of the commands in the hardware queue from a stalled one on; stalled_plans: what that one holds.
-    polls: how often EL2 polled hardware in the last trap; looked: the commands that it looked at in that trap, as it would hand
-    them on; fixed: the part of ``state()`` that never changes.
+    polls: how often EL2 polled hardware in the last trap; looked: the commands that it looked at since hardware had carried out
+    all it had, as it would hand them on; None after a restore, until hardware has; fixed: the part of ``state()`` that never
+    changes.
 
     Invariant: consumed and hw_offset are multiples of 32 below the queue's length.
     Owned by: the region that it belongs to.
@@ -126,7 +127,7 @@ class ItsState:
     inflight: tuple[int, ...] = ()
     stalled_plans: tuple[Plan, ...] = ()
     polls: int = 0
-    looked: list[tuple[int, int, int, int]] = field(default_factory=list)
+    looked: list[tuple[int, int, int, int]] | None = field(default_factory=list)
     by_type: dict[int, TableRecord] = field(init=False)
     fixed: tuple[Any, ...] | None = field(default=None, init=False)
 
@@ -167,6 +168,7 @@ class ItsState:
         self.present = {n: set(indices) for n, indices in state["present"].items()}
         self.devices, self.vpes = dict(state["devices"]), dict(state["vpes"])
         self.inflight, self.stalled_plans = state["stalled"]
+        self.looked = None
         return True
 
     @classmethod

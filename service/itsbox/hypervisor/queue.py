@@ -123,7 +123,7 @@ class CommandQueue:
         """Name, words to submit, and verdict of one command."""
         row = self._rows.get(words[0] & OPCODE_MASK)
         if row is None:
-            self.state.looked.append(words)
+            self._note(words)
             return None, words, self._unknown_virtual if words[0] & VIRTUAL_OPCODE else self._unknown
         name, decode, check, refused, r0, r1, r2, r3 = row
         if refused is not None:
@@ -131,8 +131,12 @@ class CommandQueue:
         w0, w1, w2, w3 = words
         if w0 & r0 or w1 & r1 or w2 & r2 or w3 & r3:
             words = decode(w0, w1, w2, w3).encode()  # type: ignore[assignment]
-        self.state.looked.append(words)
+        self._note(words)
         return name, words, None if check is None else check(decode(w0, w1, w2, w3))
+
+    def _note(self, words: Words) -> None:
+        if self.state.looked is not None:
+            self.state.looked.append(words)
 
     def reject(self, offset: int, name: str | None, words: Words, reason: Reason) -> None:
         """Report a refused command: its record, its event, the diagnosis."""

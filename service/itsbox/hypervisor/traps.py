@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from itsbox.arch.its_registers import GITS_SGIR, register_at
+from itsbox.arch.its_registers import GITS_SGIR, is_drained, register_at
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.events import TRAP_ABORT, TRAP_MMIO
 from itsbox.hypervisor.el2 import El2Stop
@@ -125,8 +125,10 @@ def _emulate(hyp: Hypervisor, region: Region, access: Access) -> Answer:
         return Reason.NOT_TAKEN_OVER, REFUSED
     addr, size, value = access
     offset = addr - region.base
-    emulation.state.polls = 0
-    emulation.state.looked.clear()
+    state = emulation.state
+    state.polls = 0
+    if state.looked != [] and is_drained(state.its.creadr, state.its.cwriter):
+        state.looked = []
     answer = emulation.read(offset, size) if value is None else emulation.write(offset, size, value)
     if answer is not None:
         return answer, EMULATED

@@ -223,12 +223,15 @@ class HypervisorRecords:
         return tuple([self._queue(state) for state in self._hyp.its_states()])
 
     def looked(self) -> Collection[tuple[int, int, int, int]] | None:
-        """The commands that were looked at in the last trap, and the one that takes the place of a refused one."""
-        emulations = [region.emulation for region in self._hyp.protected.regions if region.emulation is not None]
-        if not emulations:
-            return None
-        found = [words for emulation in emulations for words in (*emulation.state.looked, emulation.queue.neutral)]
-        return found if len(found) < _FEW else frozenset(found)
+        """The commands that were looked at, and the one that takes the place of a refused one."""
+        found: list[tuple[int, int, int, int]] = []
+        for region in self._hyp.protected.regions:
+            if region.emulation is not None:
+                if region.emulation.state.looked is None:
+                    return None
+                found += region.emulation.state.looked
+                found.append(region.emulation.queue.neutral)
+        return (found if len(found) < _FEW else frozenset(found)) or None
 
     def _queue(self, state: ItsState) -> HostQueue:
         creadr, cwriter = state.consumed, state.host_cwriter

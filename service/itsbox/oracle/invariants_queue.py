@@ -35,7 +35,7 @@ def h2(scene: Scene) -> Iterator[Broken]:
         return
     for slot, name, words, verdict, *_ in scene.outcome.commands:
         if verdict != Verdict.REFUSED and words not in looked:
-            addr = scene.queues[0].addr + slot * COMMAND_SIZE if scene.queues else 0
+            addr = scene.queues[0].addr + slot * COMMAND_SIZE  # who looks at commands has a queue
             yield Broken(H2, "A command reached the hardware that the hypervisor did not look at.",
                          addr, COMMAND_SIZE, PageUse.QUEUE, (slot, name, words))  # fmt: skip
             return

@@ -45,7 +45,10 @@ class Records(Protocol):
         """The host's queue of every ITS that the hypervisor stands before."""
 
     def looked(self) -> Collection[tuple[int, int, int, int]] | None:
-        """The commands that the hypervisor looked at in the last trap, as words; None if it stands before no queue."""
+        """The commands that the hypervisor has looked at and hardware may come to, as words.
+
+        None if it stands before no queue, or if that is not known.
+        """
 
 
 class NoRecords:
