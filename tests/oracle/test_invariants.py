@@ -8,7 +8,7 @@ import pytest
 
 from itsbox.arch.its_registers import GITS_CBASER
 from itsbox.memory.interconnect import Why
-from itsbox.ops import CommandRecord, Done, Drive, Hvc, MmioWrite, Msi, Op, Refused, Verdict
+from itsbox.ops import CommandRecord, Done, Drive, Hvc, HvcReturn, MmioWrite, Msi, Op, Outcome, Refused, Value, Verdict
 from itsbox.oracle.invariants import INVARIANTS
 from itsbox.oracle.invariants_tables import h7
 from itsbox.oracle.records import HostQueue
@@ -630,3 +630,51 @@ def test_h12_redistributors_agree() -> None:
     assert not stage.op()
     stage.gicr(1, on=True, prop=HOST + 0x4_0000)
     assert kinds(stage.op()) == [("H12", "propbaser-agrees")]
+
+
+@pytest.mark.parametrize("outcome, counts", [
+    (Done([EXECUTED, REFUSED, REFUSED]), (2, 1)), (Done(), (0, 0)), (Refused(Reason.ITT_NOT_HOST_OWNED), (1, 0)),
+    (Refused(Reason.ITT_NOT_HOST_OWNED, None, [REFUSED, REFUSED]), (2, 0)), (HvcReturn(0, 0), (0, 0)),
+    (HvcReturn(0, 0, "EBUSY", Reason.PAGE_PINNED), (1, 0)), (Value(0), (0, 0)),
+])  # fmt: skip
+def test_verdicts_of_an_op(outcome: Outcome, counts: tuple[int, int]) -> None:
+    """Refused and executed commands; an access or a hypercall that was refused is one refusal."""
+    scene = Stage().oracle._scene
+    scene.outcome = outcome
+
+    assert scene.verdicts() == counts
+
+
+def test_h6_looks_at_each_table_of_each_its() -> None:
+    """A vPE's table before it does not hide a device whose table is not recorded; the ITS counts."""
+    stage = Stage()
+    stage.taken_over()
+    asked: list[tuple[int, int]] = []
+
+    def itt(node: int, device_id: int, pages: range) -> frozenset[int] | None:
+        asked.append((node, device_id))
+        return frozenset()
+
+    stage.notes.itt = itt  # type: ignore[method-assign]
+    stage.begin()
+    stage.oracle.dma.entry_written(1, (0, "VMAPP", (0x29, 5 << 32, 1 << 63, HOST | 15)), Why.VTE)
+    stage.oracle.dma.entry_written(1, (0, "MAPD", (8 | 7 << 32, 4, 1 << 63 | HOST, 0)), Why.DTE)
+
+    assert ("H6", "range-recorded") in kinds(stage.end())
+    assert asked == [(1, 7)]
+
+
+@pytest.mark.parametrize("phase, guards, said", [
+    ("deprivileged", True, True), ("deprivileged", False, False), ("trusted", True, False),
+])  # fmt: skip
+def test_h12_binds_who_guards_the_frames(phase: str, guards: bool, said: bool) -> None:
+    """Two tables for one group of redistributors, with and without a hypervisor that promised to look."""
+    stage = Stage(phase=phase)
+    stage.view.guards = guards
+    stage.begin()
+    stage.gicr(0, on=True, prop=HOST)
+    stage.gicr(1, on=True, prop=FLAT)
+    assert (("H12", "propbaser-agrees") in kinds(stage.end())) is said
+    stage.begin()
+    stage.pages(HOST + PAGE64, 0x1000, "host SHARED_OWNED")
+    assert ("H12", "propbaser-agrees") not in kinds(stage.end())

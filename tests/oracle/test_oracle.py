@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from itsbox.arch.hypercalls import BY_NAME
 from itsbox.arch.its_commands import MAPD, MAPTI
 from itsbox.events import render
 from itsbox.host.attacks import HostileHost
 from itsbox.machine import Machine, MachineConfig
+from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, Msi, Op, Store
 from itsbox.oracle.oracle import MAX_PER_OP
+from tests.oracle.stage import HYP, QUEUE, Stage
 
 
 def _host(hardening: str = "off", **fields: Any) -> HostileHost:
@@ -175,3 +178,84 @@ def test_private_pages_are_not_the_itss() -> None:
 
     assert donated - machine.oracle.world.own.keys()
     assert machine.oracle.world.own.keys() <= donated
+
+
+@pytest.mark.parametrize("addr, name", [
+    ("its", "GITS_CTLR"), ("its-1", "reserved"), ("its+30000", "reserved"), ("gicr", "GICR_CTLR"), ("gicr-1", "reserved"),
+    ("gicr+20000", "GICR_CTLR"), ("gicr+end", "reserved"), ("ram", "memory"), ("ram-1", "reserved"),
+])  # fmt: skip
+def test_addresses_have_names_to_the_last_byte(addr: str, name: str) -> None:
+    """The first and the last address of each frame, and those beside them."""
+    machine = Machine(MachineConfig.make(hardening="off"))
+    where, oracle = machine.map, machine.oracle
+    assert oracle is not None
+    base = getattr(where, addr.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0])
+    rest = addr.removeprefix(addr.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0])
+    end = where.gicr_stride * len(machine.redistributors)
+    at = base + (end if rest == "+end" else int(rest or "0", 16))
+    oracle.begin(MmioWrite(at, 4, 0), 1)
+
+    assert oracle._op_kind(MmioWrite(at, 4, 0)) == f"{name} write 4"
+
+
+@pytest.mark.parametrize("profile, name", [("virt-gicv4", "GICR_VPENDBASER"), ("virt-gicv4.1", "GICR_VPENDBASER")])
+def test_registers_of_virtual_lpis_have_names(profile: str, name: str) -> None:
+    """The frame of virtual LPIs of any redistributor."""
+    machine = Machine(MachineConfig.make(profile=profile, hardening="off"))
+    assert machine.oracle is not None
+    for gicr in range(2):
+        op = MmioWrite(machine.map.gicr + gicr * machine.map.gicr_stride + 0x20078, 8, 0)
+        assert machine.oracle._op_kind(op) == f"{name} write 8"
+
+
+def test_a_hypercall_is_the_same_by_name_and_by_number() -> None:
+    """The bucket does not depend on how a client names a function; one that nobody knows keeps what it was called."""
+    machine = Machine(MachineConfig.make(hardening="strict"))
+    assert machine.oracle is not None
+    number = BY_NAME["__pkvm_host_share_hyp"].function_id
+    assert number is not None
+
+    assert machine.oracle._op_kind(Hvc(number, ())) == "hvc __pkvm_host_share_hyp"
+    assert machine.oracle._op_kind(Hvc("__pkvm_host_share_hyp", ())) == "hvc __pkvm_host_share_hyp"
+    assert machine.oracle._op_kind(Hvc("nonsense", ())) == "hvc nonsense"
+    assert machine.oracle._op_kind(Hvc(7, ())) == "hvc 7"
+
+
+def test_a_command_without_a_name_has_one_for_buckets() -> None:
+    """What the ITS does for an opcode that nobody knows is told as such, and the sentence names no command."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    stage.view.command = (4, None, (0xEE, 0, 0, 0))
+    stage.watch(Initiator.ITS, True, HYP, 8, Why.DTE)
+    stage.watch(Initiator.ITS, False, HYP + 0x1000, 32, Why.COMMAND)
+    entry, fetch = stage.end()
+
+    assert (entry.kind.op, entry.detail) == (
+        "unknown command", f"The ITS writes a device table entry at {HYP:#x}, the hypervisor's memory."
+    )  # fmt: skip
+    assert (fetch.command, fetch.kind.op) == (None, "GITS_CWRITER write 4")
+
+
+def test_a_restored_oracle_has_nothing_to_say() -> None:
+    """A restore in the middle of things forgets what was found and not yet told."""
+    stage = Stage(phase="trusted")
+    saved = stage.oracle.state()
+    stage.begin()
+    stage.its(Why.DTE, HYP, write=True)
+    stage.oracle.set_state(saved)
+
+    assert stage.oracle.violations == []
+    assert not stage.end()
+
+
+def test_evidence_names_the_use_of_the_itss_own_pages_only() -> None:
+    """A page that the hypervisor took for a table has its use in the evidence; given back to the host it has none."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.its(Why.ITE, QUEUE, write=True)
+    stage.pages(QUEUE, 0x1000, "guest OWNED")
+    stage.its(Why.COMMAND, QUEUE, length=32)
+    uses = {violation.rule.name: violation.places[0].use for violation in stage.end() if violation.oracle == "DMA"}
+
+    assert uses == {"wrong-use": "queue", "foreign-command": ""}

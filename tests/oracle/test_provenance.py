@@ -83,3 +83,105 @@ def test_a_level_1_entry_that_is_cleared_is_forgotten() -> None:
     stage.end()
 
     assert stage.oracle.world.l2 == {}
+
+
+def test_what_was_the_hypervisors_before_stays_private() -> None:
+    """Pages of the carve-out, and pages that were taken earlier, do not become the ITS's own with a structure over them."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.end()
+    stage.begin()
+    stage.pages(HOST + 0x1000, 0x1000, "hyp OWNED")
+    stage.map_device(1, HOST + 0x800, size=8)  # over both pages
+    stage.end()
+
+    assert stage.oracle.world.own.get(pfn(HOST)) is None
+    assert stage.oracle.world.own.get(pfn(HOST) + 1) == "itt"
+
+
+def test_a_page_has_one_use() -> None:
+    """Two structures that come to be over one fresh page: it is the first one's."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.map_device(1, HOST)
+    stage.map_vpe(2, HOST)
+    stage.end()
+
+    assert stage.oracle.world.own[pfn(HOST)] == "itt"
+
+
+def test_the_first_page_alone_is_no_structure() -> None:
+    """A queue whose first page became the hypervisor's, but not its last, is not taken; nor one without its first."""
+    for missing in (0, PAGE64 - 0x1000):
+        stage = Stage()
+        stage.node()
+        stage.op()
+        stage.begin()
+        stage.pages(QUEUE, missing, "hyp OWNED")
+        stage.pages(QUEUE + missing + 0x1000, PAGE64 - missing - 0x1000, "hyp OWNED")
+        stage.end()
+        assert stage.oracle.world.queues == {}
+
+
+def test_redistributors_tables_may_be_taken() -> None:
+    """A hypervisor that takes pending and configuration tables when LPIs go on: they are the ITS's own for that use."""
+    stage = Stage()
+    stage.taken_over()
+    prop, pend = HOST, HOST + PAGE64
+    stage.begin()
+    stage.pages(prop, 2 * PAGE64, "hyp OWNED")
+    stage.gicr(1, on=True, prop=prop, pend=pend)
+    stage.end()
+    own = stage.oracle.world.own
+
+    assert own[pfn(prop)] == "config"
+    assert own[pfn(pend)] == "pending"
+    assert pfn(prop) + 15 not in own  # behind the table, which has 2^16 - 8192 bytes
+
+    stage.begin()
+    stage.pages(L2 + PAGE64, 0x1000, "hyp OWNED")
+    stage.end()
+    assert pfn(L2 + PAGE64) not in own
+
+
+def test_one_page_among_many_arrives() -> None:
+    """A page that arrives is explained whatever changed before and after it in the same step."""
+    for order in ((HOST, FLAT, QUEUE), (FLAT, HOST, QUEUE), (QUEUE, FLAT, HOST)):
+        stage = Stage()
+        stage.taken_over()
+        stage.begin()
+        for addr in order:
+            stage.pages(addr, 0x1000, "hyp OWNED" if addr != HOST else "host SHARED_OWNED")
+        stage.map_device(1, FLAT)
+        stage.end()
+        assert stage.oracle.world.own[pfn(FLAT)] == "itt"
+
+
+def test_a_level_1_entry_where_nothing_answers_names_nothing() -> None:
+    """Level 1 that cannot be read holds no valid entry."""
+    stage = Stage()
+    stage.taken_over()
+    stage.view.word = lambda addr: None  # type: ignore[method-assign]
+    stage.begin()
+    stage.hyp(L1, write=True)
+    stage.end()
+
+    assert (0, 0, 0) not in stage.oracle.world.l2
+
+
+def test_live_objects_have_their_pages_and_names() -> None:
+    """The queue, the tables and the level-2 pages that touch a range of frames."""
+    stage = Stage()
+    stage.taken_over()
+    find = stage.oracle.who.live_objects
+    for addr, key in ((QUEUE, ("queue", 0, 0)), (L1, ("table", 0, 0)), (L2, ("l2", 0, 0))):
+        pages = range(pfn(addr), pfn(addr) + 16)
+        for first, last, found in (
+            (pages[0], pages[0], True), (pages[-1], pages[-1], True), (pages[0] - 1, pages[0] - 1, False),
+            (pages[-1] + 1, pages[-1] + 1, False), (pages[0] - 1, pages[-1] + 1, True),
+        ):  # fmt: skip
+            assert find(first, last) == ([(key, pages)] if found else [])

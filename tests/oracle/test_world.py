@@ -127,3 +127,19 @@ def test_a_table_ends_where_memory_ends() -> None:
         assert len(world.in_block) == 1
     world.put(ITT, Extent(0x400F_0000, 0x1_0000, True))
     assert world.extents[ITT].length == 0x1_0000
+
+
+def test_a_restore_knows_level_1_again() -> None:
+    """The frames of level 1 go with the tables that are recorded."""
+    world, other = World(), World()
+    indirect = RecordedTable(0x4200_0000, 0x1_0000, "device", True, 0x1_0000, 8192)
+    empty = world.state()
+    world.record_table(0, 0, indirect)
+    taken = world.state()
+    other.set_state(taken)
+    assert other.level_1 == world.level_1 == set(range(0x42000, 0x42010))
+    other.set_state(empty)
+    assert other.level_1 == set()
+    world.level_1 = {1}
+    world.set_state(world.state())
+    assert world.level_1 == {1}  # the same tables: nothing to find anew

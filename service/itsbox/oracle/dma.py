@@ -341,7 +341,7 @@ class Dma:
         self.touched.extents[vpt] = command
         if isinstance(c, VMAPP_V41):
             vconf = (Use.VCONF, node, c.vpe_id)
-            length = max(1, config_table_bytes(c.vpt_size))
+            length = config_table_bytes(c.vpt_size) or 1
             self.world.put(vconf, Extent(c.vconf_addr, length, False) if c.valid else None)
             self.touched.extents[vconf] = command
 
@@ -356,10 +356,8 @@ class Dma:
         if is_write:
             if not self.world.level_1.isdisjoint(frames):
                 self._note_l1(addr, length)
-        elif (
-            frames[0] in self.shared and type(self.op) is not Drive
-        ):  # the driver's stores lie between traps, not inside one
-            self._note_read(addr, length)
+        elif not self.shared.isdisjoint(frames) and type(self.op) is not Drive:
+            self._note_read(addr, length)  # the driver's stores lie between traps, not inside one
 
     def _look_hyp(self, is_write: bool, addr: int, length: int, known: set[int]) -> None:
         for pfn in range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1):

@@ -127,11 +127,7 @@ def h12(scene: Scene) -> Iterator[Broken]:
     """One configuration table for all redistributors with LPIs on, where the hypervisor guards them."""
     if not scene.touched.redistributors or not (scene.deprivileged and scene.view.guards_redistributors()):
         return
-    named = {}
-    for gicr in scene.view.gicrs():
-        if gicr.enable_lpis:
-            register = GICR_PROPBASER.decode(gicr.propbaser)
-            named[register.physical_address, register.id_bits] = register
-    if len(named) > 1:
-        addr = max(addr for addr, _ in named)
+    registers = [GICR_PROPBASER.decode(gicr.propbaser) for gicr in scene.view.gicrs() if gicr.enable_lpis]
+    if len({(register.physical_address, register.id_bits) for register in registers}) > 1:
+        addr = max(register.physical_address for register in registers)
         yield Broken(H12, "Two redistributors with LPIs on name different configuration tables.", addr, 8, Use.CONFIG)

@@ -222,7 +222,7 @@ class Oracle:
         self.touched.redistributors[cpu] = None
         prop, pend = GICR_PROPBASER.decode(gicr.propbaser), GICR_PENDBASER.decode(gicr.pendbaser)
         id_bits = min(prop.id_bits, self.view.id_bits)
-        config = Extent(prop.physical_address, max(1, config_table_bytes(id_bits)), False)
+        config = Extent(prop.physical_address, config_table_bytes(id_bits) or 1, False)
         pending = Extent(pend.physical_address, pending_table_bytes(id_bits), True)
         for kind, extent in ((Use.CONFIG, config), (Use.PENDING, pending)):
             key = (kind, cpu, 0)
