@@ -218,3 +218,49 @@ def test_initiators_have_their_own_memory() -> None:
     stage.watch(Initiator.GICR, False, HOST, 8, Why.ITE)
 
     assert ("DMA", "wrong-initiator") in kinds(stage.end())
+
+
+@pytest.mark.parametrize("why, unit", [(Why.COMMAND, 32), (Why.L1_ENTRY, 8), (Why.DTE, 8), (Why.CTE, 8), (Why.VTE, 8)])
+def test_a_good_page_does_not_excuse_a_crooked_access(why: str, unit: int) -> None:
+    """In a page that is known to be right each place where no object begins is still told."""
+    stage = Stage()
+    stage.taken_over()
+    use = {Why.COMMAND: "queue", Why.L1_ENTRY: "l1", Why.DTE: "device", Why.CTE: "collection", Why.VTE: "vpe"}[why]
+    stage.oracle.world.give(pfn(HYP), use)
+    stage.begin()
+    stage.its(why, HYP, length=unit)
+    assert not stage.end()
+    for shift in range(unit.bit_length() - 1):
+        stage.begin()
+        stage.its(why, HYP + unit + (1 << shift), length=unit)
+        assert kinds(stage.end()) == [("DMA", "misaligned")]
+    stage.begin()
+    stage.its(why, HYP + unit, length=unit)
+    assert not stage.end()
+
+
+def test_a_hosts_load_is_no_race() -> None:
+    """The host reads what a trap has read; nothing changes by that."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST)
+    stage.watch(Initiator.HOST, False, HOST, 8, Why.HOST)
+
+    assert stage.oracle.touched.raced == []
+    stage.end()
+
+
+def test_pages_behind_missing_ones_are_judged() -> None:
+    """A long read begins where nothing answers, or in a known page, and ends in the hypervisor's."""
+    stage = Stage(phase="trusted")
+    stage.begin()
+    stage.its(Why.CONFIG, HYP - 0x1000, length=0x800)
+    stage.watch(Initiator.GICR, False, HYP - 0x1000, 0x800, Why.CONFIG)
+    stage.end()
+    stage.begin()
+    stage.watch(Initiator.GICR, False, HYP - 0x1000 - 0x3000, 0x4004, Why.CONFIG)
+    places = [violation.places[0].addr for violation in stage.end()]
+
+    assert places[-1] == HYP

@@ -678,3 +678,216 @@ def test_h12_binds_who_guards_the_frames(phase: str, guards: bool, said: bool) -
     stage.begin()
     stage.pages(HOST + PAGE64, 0x1000, "host SHARED_OWNED")
     assert ("H12", "propbaser-agrees") not in kinds(stage.end())
+
+
+def test_h1_asks_whether_the_device_is_still_there() -> None:
+    """A device that the host took out of the table by hand uses no memory any more; what else uses the page still does."""
+    stage = Stage()
+    stage.map_device(3, HOST)
+    stage.map_vpe(5, HOST)
+    stage.op()
+    asked: list[tuple[int, int, int]] = []
+
+    def maps(node: int, device_id: int, pfn: int) -> bool:
+        asked.append((node, device_id, pfn))
+        return False
+
+    stage.view.maps_device = maps  # type: ignore[method-assign]
+    stage.begin()
+    stage.pages(HOST, 0x1000, "guest OWNED")
+    found = [violation for violation in stage.end() if violation.oracle == "H1"]
+
+    assert asked == [(0, 3, pfn(HOST))]
+    assert [violation.kind.table for violation in found] == ["vpt"]
+
+
+@pytest.mark.parametrize("pages, said", [
+    (("hyp", "guest"), 1), (("hyp", "hyp", "guest"), 2), (("hyp", "", "guest"), 2), (("hyp", "hyp"), None),
+    (("", "guest", "guest"), 1),
+])  # fmt: skip
+def test_h1_looks_behind_pages_that_are_right(pages: tuple[str, ...], said: int | None) -> None:
+    """A table over pages that were taken for it, and then one of a guest: that page is named, once."""
+    stage = Stage()
+    stage.taken_over()
+    for n, owner in enumerate(pages):
+        if owner == "guest":
+            stage.begin()
+            stage.pages(HOST + n * 0x1000, 0x1000, "guest OWNED")
+            stage.end()
+    stage.begin()
+    for n, owner in enumerate(pages):
+        if owner == "hyp":
+            stage.pages(HOST + n * 0x1000, 0x1000, "hyp OWNED")
+    stage.oracle.dma.entry_written(
+        0, (0, "MAPD", (8 | 1 << 32, 8 if len(pages) == 2 else 9, 1 << 63 | HOST, 0)), Why.DTE
+    )
+    length = stage.oracle.world.extents[("itt", 0, 1)].length
+    found = [violation.places[0].addr for violation in stage.end() if violation.oracle == "H1"]
+
+    assert length >= (len(pages) - 1) * 0x1000
+    assert found == ([] if said is None else [HOST + said * 0x1000])
+
+
+def test_h1_reads_every_level_1() -> None:
+    """Behind a register that names no table there may be one that does."""
+    stage = Stage()
+    stage.node()
+    (node,) = stage.view._nodes
+    stage.view._nodes = (node._replace(baser=(0, node.baser[0], *(0,) * 6)),)
+    stage.level_1(0, L2)
+    stage.op()
+    stage.begin()
+    stage.pages(L2, 0x1000, "guest OWNED")
+
+    assert kinds(stage.end()) == [("H1", "hardware-writes")]
+
+
+def test_h14_each_table_is_looked_at() -> None:
+    """A device that is gone and one elsewhere do not hide two that lie over the queue; the first shared byte is named."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    write = stage.oracle.dma.entry_written
+    write(0, (0, "MAPD", (8 | 1 << 32, 4, HOST, 0)), Why.DTE)
+    write(0, (0, "MAPD", (8 | 2 << 32, 4, 1 << 63 | HOST, 0)), Why.DTE)
+    stage.oracle.touched.extents["itt", 0, 1] = None
+    write(0, (0, "MAPD", (8 | 3 << 32, 4, 1 << 63 | QUEUE - 0x100, 0)), Why.DTE)
+    write(0, (0, "MAPD", (8 | 4 << 32, 4, 1 << 63 | QUEUE + 0x1100, 0)), Why.DTE)
+    found = [violation.places[0].addr for violation in stage.end() if violation.oracle == "H14"]
+
+    assert found == [QUEUE, QUEUE + 0x1100]
+
+
+def test_h11_each_redistributor_and_each_page() -> None:
+    """Two redistributors go on at once, one with a table that ends in a guest's page, one with a table in the hypervisor's."""
+    stage = Stage()
+    stage.begin()
+    stage.gicr(0, on=True, prop=HOST, pend=MAP["guest"] - PAGE64 + 0x1000)
+    stage.gicr(1, on=True, prop=HYP, pend=FLAT)
+    found = [violation.places[0].addr for violation in stage.end() if violation.oracle == "H11"]
+    assert found == [HYP]
+
+    stage.begin()
+    stage.gicr(0, on=True, prop=MAP["guest"] - 0xD000, pend=FLAT)
+    found = [violation.places[0].addr for violation in stage.end() if violation.oracle == "H11"]
+    assert found == [MAP["guest"]]
+
+
+def test_h13_asks_for_the_right_its() -> None:
+    """vPEs are counted by ITS."""
+    stage = Stage()
+    stage.taken_over()
+    asked: list[tuple[int, int]] = []
+
+    def vpe(node: int, vpe_id: int) -> bool:
+        asked.append((node, vpe_id))
+        return True
+
+    stage.notes.vpe = vpe  # type: ignore[method-assign]
+    stage.begin()
+    stage.oracle.dma.entry_written(1, (0, "VMAPP", (0x29, 5 << 32, 1 << 63, HOST | 15)), Why.VTE)
+    stage.end()
+
+    assert asked == [(1, 5)]
+
+
+def test_h3_what_came_back_is_told_once_and_found_among_others() -> None:
+    """Pages of the queue and others in one step; and no more when the page that came back is only shared."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.pages(FLAT, 0x1000, "hyp OWNED")
+    stage.end()
+    stage.begin()
+    stage.pages(QUEUE, 0x1000, "host OWNED")
+    stage.pages(HOST, 0x1000, "host OWNED")
+    stage.pages(FLAT, 0x1000, "host OWNED")
+    assert kinds(stage.end()) == [("H3", "out-of-reach")]
+    stage.begin()
+    stage.pages(QUEUE, 0x1000, "host SHARED_OWNED")
+    assert not stage.end()
+
+
+def test_h3_every_new_entry_is_looked_at() -> None:
+    """An entry that was cleared, and one of no table, before two whose pages the host shares."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    world = stage.oracle.world
+    stage.oracle.touched.l1[0, 9, 0] = None
+    world.set_l2((0, 9, 0), HOST)
+    stage.hyp(L1 + 8, write=True)
+    for index, page in ((2, FLAT), (3, FLAT + PAGE64)):
+        stage.pages(page, PAGE64, "host SHARED_OWNED")
+        stage.level_1(index, page)
+        stage.hyp(L1 + 8 * index, write=True)
+    found = [violation.places[0].addr for violation in stage.end() if violation.oracle == "H3"]
+
+    assert found == [FLAT, FLAT + PAGE64]
+
+
+def test_one_op_may_break_several() -> None:
+    """A device over the queue, a page with a pin too many, a race: each is told."""
+    stage = Stage()
+    stage.taken_over()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
+    stage.op()
+    stage.notes.pin_counts[pfn(HOST)] = 1
+    stage.begin()
+    stage.hyp(HOST + 8)
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=2")
+    stage.host(HOST + 8)
+    stage.hyp(HOST + 8)
+    stage.map_device(1, QUEUE)
+
+    assert {violation.oracle for violation in stage.end()} >= {"H1", "H2", "H5", "H14"}
+
+
+def test_queues_are_not_judged_while_the_host_is_trusted() -> None:
+    """Before the switch-over is over the pointers of a queue mean nothing yet."""
+    stage = Stage(phase="trusted")
+    stage.notes.queue = _queue(0, 0)
+    stage.op()
+    stage.begin()
+    stage.notes.queue = _queue(0x40, 0x20)
+
+    assert not stage.end()
+
+
+def test_devices_go_with_their_table() -> None:
+    """While GITS_BASER<n> names another table, or none, a device's page may be given away; when it is back, it may not."""
+    for other in (FLAT, None):
+        for back, said in ((False, []), (True, [("H1", "hardware-writes")])):
+            stage = Stage(phase="trusted")
+            stage.node()
+            stage.op()
+            stage.begin()
+            stage.oracle.dma.entry_written(0, (0, "MAPD", (8 | 1 << 32, 4, 1 << 63 | HOST, 0)), Why.DTE)
+            stage.end()
+            if other is None:
+                stage.view._nodes = (stage.view._nodes[0]._replace(baser=(0,) * 8),)
+                stage.view.moved = True
+            else:
+                stage.node(table=other)
+            stage.op()
+            if back:
+                stage.node()
+                stage.op()
+            stage.begin()
+            stage.pages(HOST, 0x1000, "guest OWNED")
+            assert kinds(stage.end()) == said
+
+
+def test_a_redistributor_that_is_off_uses_nothing() -> None:
+    """With EnableLPIs clear again the pages of its tables may be given away."""
+    stage = Stage(phase="trusted")
+    stage.gicr(0, on=True, pend=FLAT)
+    stage.op()
+    stage.gicr(0, on=False, pend=FLAT)
+    stage.op()
+    stage.begin()
+    stage.pages(FLAT, 0x1000, "guest OWNED")
+    stage.pages(HOST, 0x1000, "guest OWNED")
+
+    assert not stage.end()

@@ -13,6 +13,7 @@ from itsbox.host.attacks import HostileHost
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, Msi, Op, Store
+from itsbox.oracle.lockstep import Lockstep
 from itsbox.oracle.oracle import MAX_PER_OP
 from tests.oracle.stage import HYP, QUEUE, Stage
 
@@ -259,3 +260,14 @@ def test_evidence_names_the_use_of_the_itss_own_pages_only() -> None:
     uses = {violation.rule.name: violation.places[0].use for violation in stage.end() if violation.oracle == "DMA"}
 
     assert uses == {"wrong-use": "queue", "foreign-command": ""}
+
+
+def test_lock_step_hears_of_every_op(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The specification is given each op with its outcome."""
+    heard: list[tuple[Op, object]] = []
+    monkeypatch.setattr(Lockstep, "compare", lambda _, op, outcome: heard.append((op, outcome)))
+    machine = Machine(MachineConfig.make(hardening="off", oracle="lockstep"))
+    op = Load(machine.map.ram, 8)
+    outcome = machine.apply(op)
+
+    assert heard == [(op, outcome)]

@@ -135,7 +135,7 @@ def test_redistributors_tables_may_be_taken() -> None:
     stage.begin()
     stage.pages(prop, 2 * PAGE64, "hyp OWNED")
     stage.gicr(1, on=True, prop=prop, pend=pend)
-    stage.end()
+    assert not stage.end()
     own = stage.oracle.world.own
 
     assert own[pfn(prop)] == "config"

@@ -143,3 +143,10 @@ def test_a_restore_knows_level_1_again() -> None:
     world.level_1 = {1}
     world.set_state(world.state())
     assert world.level_1 == {1}  # the same tables: nothing to find anew
+
+
+def test_an_extent_covers_its_pages() -> None:
+    """From the page of its first byte to the page of its last, and no further."""
+    extent = Extent(0x4000_0FFF, 0x1001, True)  # its last byte is the last of a page
+    assert [pfn for pfn in range(0x3FFFF, 0x40004) if extent.covers(pfn)] == [0x40000, 0x40001]
+    assert list(extent.pages) == [0x40000, 0x40001]

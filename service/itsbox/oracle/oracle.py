@@ -36,7 +36,7 @@ from itsbox.ops import (
 from itsbox.oracle.dma import Dma, Finding
 from itsbox.oracle.invariants import concerned
 from itsbox.oracle.pages import Whose
-from itsbox.oracle.provenance import Provenance, queue_of, table_of
+from itsbox.oracle.provenance import Provenance, table_of
 from itsbox.oracle.scene import Broken, Scene
 from itsbox.oracle.touched import Part, Touched
 from itsbox.oracle.violations import Kind, Place, Rule, Violation, bucket_of, op_brief
@@ -216,7 +216,6 @@ class Oracle:
             self.world.put_ranged(key, Extent(table.addr, table.length, True) if table and in_use else None)
             if in_use:
                 self.touched.extents[key] = None
-        self.world.put_ranged((Use.QUEUE, number, 0), queue_of(new.cbaser) if new.enabled else None)
 
     def _note_gicr(self, cpu: int, gicr: Gicr) -> None:
         self.touched.redistributors[cpu] = None

@@ -82,7 +82,7 @@ class World:
 
     own: frame -> the use for which it is the ITS's own; extents: translation and virtual tables that hardware uses, by key;
     in_block: 64 KB block -> keys of ``extents``, which are cut off at ``end``, where memory ends; ranged: the few large extents
-    (queues, tables, pending and configuration tables), found by looking at each; queues, tables: what was recorded at takeover,
+    (flat tables, pending and configuration tables), found by looking at each; queues, tables: what was recorded at takeover,
     by ITS and by (ITS, n); l2: (ITS, n, level-1 slot) -> address of the level-2 page that the hardware's entry names; resting:
     (kind, ITS, table) -> the extents of a table that the ITS does not use at present; level_1: frames of the recorded level-1
     tables.
