@@ -19,7 +19,7 @@ from itsbox.oracle.violations import Violation
 from tests.oracle.stage import Stage
 
 GOLDEN = Path(__file__).parent.parent / "data" / "oracle" / "stage.json"
-WRITE = bool(os.environ.get("ITSBOX_WRITE_GOLDEN"))
+WRITE = os.environ.get("ITSBOX_WRITE_GOLDEN") == "1"
 _written: dict[str, Any] = {}
 
 
