@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from itsbox.arch.its_commands import MAPTI, SYNC, VMAPP, VMAPP_V41
+from itsbox.arch.its_commands import MAPD, MAPTI, SYNC, VMAPP, VMAPP_V41
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive
 from itsbox.oracle.dma_table import TABLE
 from itsbox.oracle.view import View
 from itsbox.oracle.world import Extent, Use
-from tests.oracle.stage import CWRITER, FLAT, GUEST, HOST, HYP, L1, Stage, kinds, pfn
+from tests.oracle.stage import CWRITER, FLAT, GUEST, HOST, HYP, L1, MAP, Stage, kinds, pfn
 
 
 class Asked:
@@ -175,6 +175,8 @@ def test_reads_of_host_memory_are_noted_in_traps_alone() -> None:
     stage.hyp(HOST + 0xFF8, length=16)
     stage.hyp(HOST + 0x1008)
     stage.hyp(HOST + 0x1010, write=True)
+    stage.hyp(HYP)
+    stage.hyp(HOST + 0xFF8)
     assert reads == [(HOST + 0xFF8, 16), (HOST + 0x1008, 8)]
     stage.end()
     stage.begin(Drive("sync", {}))
@@ -232,7 +234,7 @@ def test_a_good_page_does_not_excuse_a_crooked_access(why: str, unit: int) -> No
     assert not stage.end()
     for shift in range(unit.bit_length() - 1):
         stage.begin()
-        stage.its(why, HYP + unit + (1 << shift), length=unit)
+        stage.its(why, HYP + 4 * unit + (1 << shift), length=unit)
         assert kinds(stage.end()) == [("DMA", "misaligned")]
     stage.begin()
     stage.its(why, HYP + unit, length=unit)
@@ -252,15 +254,45 @@ def test_a_hosts_load_is_no_race() -> None:
     stage.end()
 
 
-def test_pages_behind_missing_ones_are_judged() -> None:
-    """A long read begins where nothing answers, or in a known page, and ends in the hypervisor's."""
+def test_pages_behind_known_and_missing_ones_are_judged() -> None:
+    """A long read that begins in a page that is known, or where nothing answers, and ends where it must not."""
+    stage = Stage(phase="trusted")
+    stage.pages(MAP["ram"], 0x1000, "hyp OWNED")
+    stage.begin()
+    stage.watch(Initiator.GICR, False, MAP["guest"] - 0x1000, 0x800, Why.CONFIG)
+    assert not stage.end()
+    for low, bad in ((MAP["guest"] - 0x1000, MAP["guest"]), (MAP["ram"] - 0x1000, MAP["ram"])):
+        stage.begin()
+        stage.watch(Initiator.GICR, False, low, 0x1004, Why.CONFIG)
+        assert [violation.places[0].addr for violation in stage.end()] == [bad]
+
+
+def test_an_entry_in_a_devices_frame_maps_nothing() -> None:
+    """A MAPD whose entry goes to registers: the access is bad, and no table came into use."""
     stage = Stage(phase="trusted")
     stage.begin()
-    stage.its(Why.CONFIG, HYP - 0x1000, length=0x800)
-    stage.watch(Initiator.GICR, False, HYP - 0x1000, 0x800, Why.CONFIG)
-    stage.end()
-    stage.begin()
-    stage.watch(Initiator.GICR, False, HYP - 0x1000 - 0x3000, 0x4004, Why.CONFIG)
-    places = [violation.places[0].addr for violation in stage.end()]
+    words = MAPD(device_id=1, size=4, itt_addr=HYP, valid=1).encode()
+    stage.view.command = (0, "MAPD", words)  # type: ignore[assignment]
+    stage.watch(Initiator.ITS, True, MAP["gicd"], 8, Why.DTE)
 
-    assert places[-1] == HYP
+    assert {violation.oracle for violation in stage.end()} == {"DMA"}
+
+
+@pytest.mark.parametrize("why", TABLE)
+def test_what_is_good_for_one_is_not_for_another(why: str) -> None:
+    """After an access that is right, the same place for the same reason by another, or the other way round, is told."""
+    row = TABLE[why]
+    unit = row.unit.of(Stage().view)
+    for by in (Initiator.ITS, Initiator.GICR):
+        for write in (False, True):
+            stage = Stage(phase="trusted")
+            stage.begin()
+            stage.map_device(1, HOST)
+            for reader in row.readers:
+                stage.watch(reader, False, HOST, unit, why)
+            for writer in row.writers:
+                stage.watch(writer, True, HOST, unit, why)
+            stage.end()
+            stage.begin()
+            stage.watch(by, write, HOST, unit, why)
+            assert bool(stage.end()) is (by not in (row.writers if write else row.readers))

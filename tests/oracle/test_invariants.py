@@ -328,6 +328,7 @@ def test_h3_collection_pages_may_come_back_while_they_hold_numbers() -> None:
         stage.taken_over()
         world = stage.oracle.world
         world.record_table(node, 3, world.tables[0, 0]._replace(use=use, indirect=indirect, addr=FLAT))
+        world.l2[0, 0, 1] = world.l2.pop((0, 0, 0))
         stage.begin()
         stage.pages(addr, 0x1000, "host OWNED")
         return ("H3", "out-of-reach") not in kinds(stage.end())
@@ -806,6 +807,9 @@ def test_h3_what_came_back_is_told_once_and_found_among_others() -> None:
     assert kinds(stage.end()) == [("H3", "out-of-reach")]
     stage.begin()
     stage.pages(QUEUE, 0x1000, "host SHARED_OWNED")
+    assert not stage.end()
+    stage.begin()
+    stage.pages(QUEUE, 0x1000, "host OWNED")
     assert not stage.end()
 
 

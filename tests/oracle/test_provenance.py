@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itsbox.arch.its_registers import GITS_CBASER
 from itsbox.memory.interconnect import Why
 from itsbox.oracle.provenance import queue_of, table_of
 from tests.oracle.stage import FLAT, HOST, L1, L2, PAGE64, QUEUE, Stage, kinds, pfn
@@ -185,3 +186,51 @@ def test_live_objects_have_their_pages_and_names() -> None:
             (pages[-1] + 1, pages[-1] + 1, False), (pages[0] - 1, pages[-1] + 1, True),
         ):  # fmt: skip
             assert find(first, last) == ([(key, pages)] if found else [])
+
+
+def test_pages_that_went_and_came_back_in_one_step_stay_private() -> None:
+    """The hypervisor's page that was the host's for a moment, and the host's page that a structure covers, are not the ITS's."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.end()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "host OWNED")
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.pages(HOST + 0x1000, 0x1000, "host SHARED_OWNED")
+    stage.pages(HOST + 0x2000, 0x1000, "hyp OWNED")
+    stage.map_device(1, HOST + 0x800, size=9)  # over all three
+    stage.map_device(2, FLAT, valid=0)
+    stage.oracle.touched.extents["itt", 0, 2] = None
+    stage.end()
+
+    assert {frame: stage.oracle.world.own.get(pfn(HOST) + frame) for frame in range(3)} == {0: None, 1: None, 2: "itt"}
+
+
+def test_a_table_in_use_explains_nothing_later() -> None:
+    """Pages under a redistributor's table that the hypervisor takes afterwards, for whatever, are private."""
+    stage = Stage()
+    stage.taken_over()
+    stage.gicr(0, on=True, prop=HOST, pend=FLAT)
+    stage.op()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.node(table=L1, indirect=0)
+    stage.end()
+
+    assert pfn(HOST) not in stage.oracle.world.own
+
+
+def test_a_queue_of_one_page_is_taken() -> None:
+    """The smallest queue has one page, which is its first and its last."""
+    stage = Stage()
+    stage.node()
+    (node,) = stage.view._nodes
+    stage.view._nodes = (node._replace(cbaser=GITS_CBASER.decode(node.cbaser).replace(size=0).word()),)
+    stage.op()
+    stage.begin()
+    stage.pages(QUEUE, 0x1000, "hyp OWNED")
+    stage.end()
+
+    assert stage.oracle.world.own == {pfn(QUEUE): "queue"}
