@@ -156,7 +156,7 @@ def hold_lpi_tables(state: Abstract, facts: Facts, cpu: int) -> Abstract | None:
 
 
 def _disagree(facts: Facts, one: tuple[int, AbstractLpis], other: tuple[int, AbstractLpis]) -> bool:
-    if one[0] == other[0] or facts.groups[one[0]] != facts.groups[other[0]]:
+    if facts.groups[one[0]] != facts.groups[other[0]]:
         return False
     ours, theirs = (GICR_PROPBASER.decode(lpis.propbaser) for _, lpis in (one, other))
     return (ours.physical_address, ours.id_bits) != (theirs.physical_address, theirs.id_bits)
@@ -190,8 +190,7 @@ def _written(pre: Abstract, trap: Trap, register: type[Register]) -> int:
 
 def invalidate(pre: Abstract, call: Call, trap: Trap) -> Expected:
     """GICR_INVLPIR and GICR_INVALLR: the host's own LPIs, never a vPE's. A half leaves the other half zero."""
-    place = register_at(trap.offset, _REGISTERS[call.facts.vlpis])
-    register = GICR_INVLPIR if place is None else place.register
+    register: type[Register] = GICR_INVLPIR if trap.offset < GICR_INVALLR.OFFSET else GICR_INVALLR
     high = trap.offset != register.OFFSET
     decoded: Any = register.decode(with_high_half(0, trap.value) if high else trap.value)
     return Expected(pre, wrong=f"{register.NAME} went to a vPE" if decoded.v else None)
