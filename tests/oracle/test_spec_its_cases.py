@@ -38,7 +38,7 @@ from itsbox.arch.its_commands import (
 )
 from itsbox.arch.its_registers import GITS_CTLR, VSGI_FRAME
 from itsbox.arch.layout import Layout
-from itsbox.ops import Done, MmioRead, MmioWrite, Outcome, Refused, Verdict
+from itsbox.ops import Aborted, Done, MmioRead, MmioWrite, Outcome, Refused, Verdict
 from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, Regions
 from itsbox.oracle.spec import Call, Claims, Expected, Facts, settled, specify
 from itsbox.oracle.spec_call import ANY, Loose, from_host, still_host
@@ -58,7 +58,7 @@ TRANSLATER, SGIR = 0x1_0040, 0x2_0020
 ALONE, SHARED, PINNED = AbstractPage("host"), AbstractPage("host", "hyp"), AbstractPage("host", "hyp", 1)
 HYP, GUEST, WITH_GUEST = AbstractPage("hyp"), AbstractPage("guest"), AbstractPage("host", "guest")
 PAGES = {"alone": ALONE, "shared": SHARED, "pinned": PINNED, "hyp": HYP, "guest": GUEST, "with guest": WITH_GUEST}
-PROBED = (*range(0x47FFE, 0x48100), 0x4900F, 0x49010, *range(0x5800E, 0x58012))
+PROBED = (0, *range(0x47FFE, 0x48100), 0x4900F, 0x49010, *range(0x5800E, 0x58012))
 ON, OFF, BUSY = (GITS_CTLR.decode(0).replace(enabled=e, quiescent=q).word() for e, q in ((1, 0), (0, 1), (0, 0)))
 DEVICE, VPE, WIDE = (0x4800_0000, 4), (0x4801_0000, 13, 0), (0x4900_0000, 15)
 ITS = AbstractIts(0x4100_0000, 0x1_0000, 0x40, {7: DEVICE}, {2: VPE}, {(1, 0): (0x48008, 1)}, host_cwriter=0x40)
@@ -90,7 +90,8 @@ class Case:
     ) -> None:  # fmt: skip
         self.pre = pre or _state()
         told = replace(facts, knobs=knobs)
-        op = MmioWrite(BASES[node] + offset, size, value)
+        base = BASES[node] if offset < VSGI_FRAME else FACTS.vsgi[node] - VSGI_FRAME
+        op = MmioWrite(base + offset, size, value)
         self.call = Call(op, Done() if outcome is None else outcome, observed or self.pre, told, claims)
 
 
@@ -130,11 +131,8 @@ def _who_answers() -> Iterator[tuple[str, Case]]:
         for offset in (IIDR, 0x7, 0x8, 0x9, MPAMIDR, 0x20, STATUSR, CBASER, 0x84, CREADR, BASER2, 0xC000):
             yield from _both(f"{name} {offset:#x}", offset, **more)
     for trapped in ("control_frame", "whole"):
-        for offset in (0, SGIR - VSGI_FRAME, 0xFFFC):
-            case = Case(0, trap_range=trapped)
-            op = MmioWrite(FACTS.vsgi[1] + offset, 8, 0)
-            case.call = case.call._replace(op=op)
-            yield f"frame of virtual SGIs {offset:#x}, {trapped}", case
+        for offset in (VSGI_FRAME, SGIR, VSGI_FRAME + 0xFFF8):
+            yield f"frame of virtual SGIs {offset:#x}, {trapped}", Case(offset, trap_range=trapped)
 
 
 def _ctlr() -> Iterator[tuple[str, Case]]:
@@ -201,6 +199,9 @@ def _bases() -> Iterator[tuple[str, Case]]:
 def _queue() -> Iterator[tuple[str, Case]]:
     """The queue as a whole: slots, waiting, the series."""
     yield "queue nothing", Case(CWRITER, 0x40)
+    one = replace(_state(), registers={(0, "CTLR"): ON, (1, "CREADR"): 0x40})
+    yield "queue series, one place known", Case(CWRITER, 0x40, pre=one, claims=SERIES)
+    yield "queue aborted", Case(CWRITER, 0x40, outcome=Aborted(Reason.HYP_MEMORY))
     yield "queue lost", Case(CWRITER, 0xA0, outcome=_records((INT7,)))
     yield "queue invented", Case(CWRITER, 0x40, outcome=_records((INT7,)))
     end = _state(replace(ITS, consumed=0xFFE0, host_cwriter=0xFFE0)).with_registers(1, CREADR=0xFFE0)
@@ -426,6 +427,22 @@ def test_every_answer_is_the_recorded_one(family: str) -> None:
 
 
 # ---------------------------------------------------------------- terms
+
+
+STRICT = {
+    "its_mmio": "emulated", "trap_range": "control_frame", "register_width": "exact", "ctlr_guard": "on",
+    "queue_shadowing": "on", "cbaser_guard": "on", "cbaser_reset": "both", "baser_guard": "on", "base_writes": "exact",
+    "base_mask": "correct", "submission": "runs", "itt_pages": "exact", "vpt_pages": "correct",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stricts_knobs_may_be_said(family: str) -> None:
+    """A knob that is left out means the same as ``strict``'s value."""
+    known = json.loads(GOLDEN.read_text())[family]
+    for name, case in FAMILIES[family]():
+        facts = replace(case.call.facts, knobs={**STRICT, **case.call.facts.knobs})
+        assert _text(case.pre, specify(case.pre, case.call._replace(facts=facts))) == known[name], name
 
 
 @pytest.mark.parametrize("addr, place", [

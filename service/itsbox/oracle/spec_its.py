@@ -81,7 +81,7 @@ def its_write(pre: Abstract, call: Call, op: MmioWrite, number: int, offset: int
     """Any write to an ITS's frames: who answers it, then the register's function."""
     trap = Trap(number, offset, op.size, op.value)
     if not _guarded(pre, call, offset):
-        return bare(pre, call, trap)
+        return bare(pre, trap)
     if call.facts.knob("its_mmio", "emulated") == "forwarded":
         return forwarded(pre, call, trap)
     if number not in pre.its:
@@ -112,18 +112,18 @@ def _exact(call: Call, knob: str, value: str) -> bool:
 # ---------------------------------------------------------------- who answers
 
 
-def bare(pre: Abstract, call: Call, trap: Trap) -> Expected:
+def bare(pre: Abstract, trap: Trap) -> Expected:
     """Hardware itself: the register that is written (or two that the bytes touch), and the queue. No page, record or LPI."""
     names: set[str] = set()
     for place in (register_at(trap.offset), register_at(trap.offset + trap.size - 1)):
         if place is not None:
             names |= {place.name.removeprefix("GITS_"), *_EFFECTS.get(place.register, ())}
-    return run_bare(pre, call, trap.number, names)
+    return run_bare(pre, trap.number, names)
 
 
 def forwarded(pre: Abstract, call: Call, trap: Trap) -> Expected:
     """The hypervisor does on its mapping what the host wanted: as hardware, or nothing where it refuses."""
-    return Expected(pre) if isinstance(call.outcome, Refused) else bare(pre, call, trap)
+    return Expected(pre) if isinstance(call.outcome, Refused) else bare(pre, trap)
 
 
 def before_take_over(pre: Abstract, call: Call, trap: Trap) -> Expected:
@@ -214,7 +214,7 @@ def cbaser(pre: Abstract, call: Call, trap: Trap) -> Expected:
     restarted = pre.with_its(number, consumed=0, waiting=False, stopped=frozenset()).with_registers(number, CREADR=0)
     if _exact(call, "cbaser_reset", "both"):
         restarted = restarted.with_its(number, host_cwriter=0).with_registers(number, CWRITER=0)
-    return Expected(restarted, (*_kept_place(pre, call, trap), *_taken_back(pre, call, number)))
+    return Expected(restarted, (*_kept_place(call, trap), *_taken_back(pre, number)))
 
 
 def baser(pre: Abstract, call: Call, trap: Trap) -> Expected:
@@ -225,7 +225,7 @@ def baser(pre: Abstract, call: Call, trap: Trap) -> Expected:
         return Expected(pre)
     if not _changeable(pre, trap.number):
         return Expected(pre, wrong="GITS_BASER<n> was written although the ITS is not disabled and quiescent")
-    return Expected(pre, _kept_place(pre, call, trap))
+    return Expected(pre, _kept_place(call, trap))
 
 
 def _changeable(pre: Abstract, number: int) -> bool:
@@ -240,7 +240,7 @@ _PLACE: Final[dict[type[Register], tuple[str, ...]]] = {
 """The fields that say where the memory is; the others are its attributes, Valid and Indirect."""
 
 
-def _kept_place(pre: Abstract, call: Call, trap: Trap) -> tuple[Loose, ...]:
+def _kept_place(call: Call, trap: Trap) -> tuple[Loose, ...]:
     """What knobs ``base_writes`` and ``base_mask`` leave of a base register: attributes and Valid, or all of it."""
     if _exact(call, "base_writes", "exact"):
         return ()
@@ -257,7 +257,7 @@ def _kept_place(pre: Abstract, call: Call, trap: Trap) -> tuple[Loose, ...]:
     return (Loose("registers", {(trap.number, _name(trap))}, why, allowed),)
 
 
-def _taken_back(pre: Abstract, call: Call, number: int) -> tuple[Loose, ...]:
+def _taken_back(pre: Abstract, number: int) -> tuple[Loose, ...]:
     """A command that hardware had stopped at is taken back when the queue starts anew, with the pages that it held."""
     stopped = pre.its[number].stopped
     if not pre.its[number].waiting:
@@ -308,7 +308,7 @@ def reserved(pre: Abstract, call: Call, trap: Trap) -> Expected:
 
 def _left_to_hardware(pre: Abstract, call: Call, trap: Trap) -> Expected:
     """A guard that is off: the write is forwarded, or refused for its width."""
-    return Expected(pre) if isinstance(call.outcome, Refused) else bare(pre, call, trap)
+    return Expected(pre) if isinstance(call.outcome, Refused) else bare(pre, trap)
 
 
 _RULES: Final[dict[type[Register], Rule]] = {

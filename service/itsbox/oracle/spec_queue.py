@@ -46,7 +46,7 @@ def records_of(outcome: Outcome) -> list[CommandRecord]:
     return list(getattr(outcome, "commands", ()))
 
 
-def progress(pre: Abstract, number: int) -> tuple[Loose, ...]:
+def progress(pre: Abstract) -> tuple[Loose, ...]:
     """How far hardware is in the queues; a VMOVP lets the other ITSs go on that waited for it (IHI 0069H.b, VMOVP)."""
     keys = {(n, "CREADR") for n, name in pre.registers if name == "CREADR"}
     return (Loose("registers", keys, "how far hardware gets with its queue is hardware's business"),)
@@ -109,7 +109,7 @@ def _stopped(state: Abstract, call: Call, number: int) -> Expected:
             Loose("pages", _level_2_pages(state, call, number), why, _given_or_returned),
             Loose("tracked", used, why),
             Loose("registers", {(number, "CWRITER")}, why),
-            *progress(state, number),
+            *progress(state),
         ),
     )
 
@@ -136,7 +136,7 @@ def run_series(pre: Abstract, call: Call, number: int) -> Expected:
             Loose("pages", _level_2_pages(pre, call, number), f"level-2 pages: {why}", _given_or_returned),
             Loose("tracked", used, why),
             Loose("registers", {(number, "CWRITER")}, "the copy's position is the hypervisor's choice"),
-            *progress(pre, number),
+            *progress(pre),
         ),
     )
 
@@ -197,7 +197,7 @@ def _given_or_returned(expected: AbstractPage, found: AbstractPage) -> bool:
 # ---------------------------------------------------------------- hardware alone
 
 
-def run_bare(pre: Abstract, call: Call, number: int, names: set[str]) -> Expected:
+def run_bare(pre: Abstract, number: int, names: set[str]) -> Expected:
     """The host writes registers of an ITS that nobody guards: they change, and hardware goes on with its queue."""
     why = "the host writes hardware's register; which bits stick is hardware's business (IHI 0069H.b)"
-    return Expected(pre, (Loose("registers", {(number, name) for name in names}, why), *progress(pre, number)))
+    return Expected(pre, (Loose("registers", {(number, name) for name in names}, why), *progress(pre)))
