@@ -58,7 +58,7 @@ Known: TypeAlias = tuple[Pages, dict[str, Any]]
 
 def _state(pages: Pages | None = None, **parts: Any) -> Abstract:
     """A machine whose CPUs are all deprivileged; one page is shared that no case is about."""
-    known = {OTHER: SHARED, **(pages or {})}
+    known = {pfn: page for pfn, page in {OTHER: SHARED, **(pages or {})}.items() if page != HOST_ALONE}
     parts = {"phase": "deprivileged", "finalised": frozenset({0, 1}), **parts}
     return Abstract(pages=known, **{"its": {}, "registers": {(0, "CTLR"): ON, (1, "CTLR"): ON}, "lpis": {}, **parts})
 
