@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import INT, MAPC, MAPTI, SYNC, VMAPP_V41, VMAPTI
+from itsbox.arch.its_registers import TABLE_VPES
 from itsbox.arch.its_tables import VTE_V41
 from itsbox.arch.redist_registers import (
     GICR_CTLR,
@@ -137,7 +138,8 @@ def vpe_table_forged(host: HostileHost) -> None:
     host.write(host.gicr(GICR_VPROPBASER_V41, _CPU), prop.word())
     pend = GICR_VPENDBASER_V41.decode(0).replace(vpe_id=3, valid=1)
     host.write(host.gicr(GICR_VPENDBASER_V41, _CPU), pend.word())
-    host.say("Send a virtual interrupt to vPE 3 and take it off again.")
+    host.say("Map vPE 3 with the same pending table for the ITS as well, and take it off the processor again.")
+    host.cover(TABLE_VPES, 3)
     host.post(VMAPP_V41(
         alloc=1, ptz=0, vconf_addr=host.pages(16, SIZE_64K), default_doorbell=1023, vpe_id=3, rd_base=_CPU, valid=1,
         vpt_size=15, vpt_addr=victim,
