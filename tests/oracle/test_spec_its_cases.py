@@ -38,11 +38,13 @@ from itsbox.arch.its_commands import (
 )
 from itsbox.arch.its_registers import GITS_CTLR, VSGI_FRAME
 from itsbox.arch.layout import Layout
+from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.ops import Aborted, Done, MmioRead, MmioWrite, Outcome, Refused, Verdict
 from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, Regions
 from itsbox.oracle.spec import Call, Claims, Expected, Facts, settled, specify
 from itsbox.oracle.spec_call import ANY, Loose, from_host, still_host
 from itsbox.oracle.spec_its import locate_its, stage_2
+from itsbox.oracle.spec_pages import hold, let_go, lpi_tables, move, why_not_held
 from itsbox.reasons import Reason
 
 GOLDEN = Path(__file__).parent.parent / "data" / "oracle" / "spec_its.json"
@@ -474,6 +476,54 @@ def test_which_pages_may_be_found() -> None:
     hosts = ("alone", "shared", "pinned")
     assert _pairs(still_host) == ", ".join(f"{a} to {b}" for a in hosts for b in hosts)
     assert _pairs(from_host) == ", ".join(f"{a} to {b}" for a in hosts[:2] for b in (*hosts, "hyp"))
+
+
+# ---------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("first, pages, moved", [
+    (0x40000, 1, True), (0x3FFFF, 1, False), (0x3FFFF, 2, False), (0x4FDFF, 1, True), (0x4FDFF, 2, False), (0x48007, 2, False),
+    (0x4FFFF, 1, False), (0x50000, 1, False), (0x50000, 0, True),
+])  # fmt: skip
+def test_pages_move_from_one_state_alone(first: int, pages: int, moved: bool) -> None:
+    """All of a range, in memory and in the state that is asked for; nothing otherwise."""
+    frames = range(first, first + pages)
+    expected = _state().with_pages(dict.fromkeys(frames, HYP), REGIONS) if moved else None
+    assert move(_state(), FACTS, frames, ALONE, HYP) == expected
+
+
+def test_memory_ends_where_ram_ends() -> None:
+    """The last frame of RAM is memory, the next is not, whoever owns the last at reset."""
+    facts = replace(FACTS, regions=REGIONS._replace(hyp=range(0), guest=range(0)))
+    assert move(_state(), facts, range(0x4FFFF, 0x50000), ALONE, HYP) is not None
+    assert move(_state(), facts, range(0x4FFFF, 0x50001), ALONE, HYP) is None
+
+
+def test_every_page_of_a_table_may_be_shared_with_kin() -> None:
+    """Objects of the same kind are worked out once, for all pages; a table on three pages that one device has is fine."""
+    frames = range(0x48060, 0x48063)
+    held = hold(_state(), FACTS, frames)
+    assert why_not_held(held, FACTS, frames, (each for each in (frames,))) is None
+    assert why_not_held(held, FACTS, frames) == "in a page that hardware uses for something else"
+
+
+def test_a_page_that_is_let_go_without_having_been_held() -> None:
+    """It is the host's alone, and nothing is written down for it."""
+    assert let_go(_state(), FACTS, range(0x48050, 0x48052)) == _state()
+
+
+@pytest.mark.parametrize("wanted, machine, config, pending", [
+    (15, 15, 14, 16), (20, 15, 14, 16), (5, 15, 2, 16), (13, 15, 2, 16), (14, 15, 6, 16), (19, 19, 254, 32),
+])  # fmt: skip
+def test_the_tables_of_a_redistributor(wanted: int, machine: int, config: int, pending: int) -> None:
+    """A byte for each LPI and a bit for each INTID in units of 64 KB; IDbits counts from 14 bits to what the machine has."""
+    prop = GICR_PROPBASER.decode(0).replace(id_bits=wanted, physical_address=0x4810_1000).word()
+    pend = GICR_PENDBASER.decode(0).replace(physical_address=0x4820_0000).word()
+    tables = lpi_tables(replace(FACTS, id_bits=machine), prop, pend)
+    assert tables == (range(0x48101, 0x48101 + config), range(0x48200, 0x48200 + pending))
+
+
+# ---------------------------------------------------------------- choices
 
 
 LPIS = AbstractLpis(True, 1, 2)
