@@ -295,6 +295,7 @@ def _tables() -> Iterator[tuple[str, Case]]:
             command = _vmapp(True, vpe_id=vpe_id, vconf_addr=conf)
             yield f"VMAPP {vpe_id} configuration {conf:#x}", _pump(command, pre=state, facts=V41)
     yield "VMAPP pending on a configuration table", _pump(_vmapp(True, vpt_addr=0x4820_0000), pre=state, facts=V41)
+    yield "VMAPP pending on a resident vPE's", _pump(_vmapp(True, vpt_addr=0x4830_0000), pre=state, facts=V41)
     yield "VMAPP unmap with configuration", _pump(_vmapp(True, vpe_id=6, valid=0), pre=state, facts=V41)
 
 
