@@ -54,6 +54,7 @@ def _as_committed(
 def pytest_sessionfinish() -> None:
     """Write the file, if asked to."""
     if WRITE:
-        lines = (f"{json.dumps(name)}: {json.dumps(said)}" for name, said in sorted(_written.items()))
+        kept = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+        lines = (f"{json.dumps(name)}: {json.dumps(said)}" for name, said in sorted({**kept, **_written}.items()))
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")

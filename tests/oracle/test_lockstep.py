@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from itsbox.arch.its_commands import VMAPP_V41, VSGI
+from itsbox.arch.its_registers import TABLE_VPES
+from itsbox.arch.values import SIZE_64K
+from itsbox.host.attacks import HostileHost
 from itsbox.host.scenarios import run
 from itsbox.hypervisor.command_checks import PhysicalChecks
 from itsbox.hypervisor.plan import Step
@@ -87,3 +91,28 @@ def test_a_restored_machine_is_compared_with_itself() -> None:
     machine.restore(snapshot)
 
     machine.apply(Hvc("__pkvm_host_share_hyp", (0x49000,)))
+
+
+@pytest.mark.parametrize("clear", [0, 1])
+def test_a_virtual_sgi_of_a_mapped_vpe_is_right(clear: int) -> None:
+    """GICv4.1: VSGI names an SGI, not an LPI, and is carried out behind ``strict`` with nothing to object to."""
+    box = _machine(profile="virt-gicv4.1", hardening="strict")
+    host = HostileHost(box)
+    host.cover(TABLE_VPES, 3)
+    table, config = host.pages(16, SIZE_64K), host.pages(16, SIZE_64K)
+    vmapp = VMAPP_V41(
+        vpe_id=3,
+        rd_base=0,
+        valid=1,
+        vpt_size=13,
+        vpt_addr=table,
+        vconf_addr=config,
+        alloc=1,
+        ptz=0,
+        default_doorbell=1023,
+    )
+    vsgi = VSGI(vpe_id=3, virtual_intid=5, enable=1, group=1, priority=0, clear=clear)
+    verdicts = [host.post(command) for command in (vmapp, vsgi)]
+
+    assert verdicts == [["executed"]] * 2
+    assert not box.violations

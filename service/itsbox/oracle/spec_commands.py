@@ -94,7 +94,9 @@ def _doorbell(state: Abstract, call: Call, number: int, command: Layout) -> str 
 
 
 def _virtual_intid(state: Abstract, call: Call, number: int, command: Layout) -> str | None:
-    """A virtual LPI within the vPE's tables; VMAPI's is its EventID."""
+    """A virtual LPI within the vPE's tables; VMAPI's is its EventID, and VSGI's is an SGI, which no table holds."""
+    if command.NAME == "VSGI":
+        return None
     intid = getattr(command, "event_id", None) if command.NAME == "VMAPI" else getattr(command, "virtual_intid", None)
     if intid is None:
         return None
