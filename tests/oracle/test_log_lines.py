@@ -16,7 +16,7 @@ from itsbox.oracle.log_lines import lines_of
 TEXT = '{"a": 1}\n\r\n{"b": "\u00e9"}'.encode()
 
 
-@pytest.mark.parametrize("data", [TEXT, gzip.compress(TEXT)])
+@pytest.mark.parametrize("data", [TEXT, gzip.compress(TEXT)], ids=["plain", "packed"])
 def test_packed_or_not_the_lines_are_the_same(data: bytes) -> None:
     """Gzip is told by its first bytes; a last line needs no end."""
     assert list(lines_of(io.BytesIO(data))) == ['{"a": 1}', "", '{"b": "\u00e9"}']

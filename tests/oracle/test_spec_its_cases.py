@@ -38,48 +38,41 @@ from itsbox.arch.its_commands import (
 )
 from itsbox.arch.its_registers import GITS_CTLR, VSGI_FRAME
 from itsbox.arch.layout import Layout
-from itsbox.arch.redist_registers import GICR_PENDBASER, GICR_PROPBASER
 from itsbox.ops import Aborted, Done, MmioRead, MmioWrite, Outcome, Refused, Verdict
-from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, Regions
-from itsbox.oracle.spec import Call, Claims, Expected, Facts, settled, specify
-from itsbox.oracle.spec_call import ANY, Loose, from_host, still_host
+from itsbox.oracle.abstract import PARTS, Abstract
+from itsbox.oracle.spec import Call, Claims, Expected, Facts, specify
+from itsbox.oracle.spec_call import Loose, from_host, still_host
 from itsbox.oracle.spec_its import locate_its, stage_2
-from itsbox.oracle.spec_pages import hold, let_go, lpi_tables, move, why_not_held
 from itsbox.reasons import Reason
+from tests.oracle.its_cases import (
+    ALONE,
+    BASES,
+    BUSY,
+    DEVICE,
+    FACTS,
+    GUEST,
+    HYP,
+    ITS,
+    OFF,
+    ON,
+    OTHER,
+    PINNED,
+    SHARED,
+    VPE,
+    WIDE,
+    WITH_GUEST,
+    state_with,
+)
 
 GOLDEN = Path(__file__).parent.parent / "data" / "oracle" / "spec_its.json"
-REGIONS = Regions(range(0x40000, 0x50000), range(0x4FF00, 0x50000), range(0x4FE00, 0x4FF00))
-BASES = (0x0808_0000, 0x080C_0000)
-FACTS = Facts(REGIONS, BASES, 12, 15, False, vsgi=(0, 0x0A00_0000), cpus=1, rd_bases=range(2))
 V41 = replace(FACTS, vmapp_v41=True)
 CLAIMS = Claims(pkvm=True, commands=True, injects=True)
 SERIES = CLAIMS._replace(commands=False)
 REFUSED = Refused(Reason.ITS_ENABLED)
 CTLR, IIDR, MPAMIDR, STATUSR, CBASER, CWRITER, CREADR, BASER2 = 0, 0x4, 0x10, 0x40, 0x80, 0x88, 0x90, 0x110
 TRANSLATER, SGIR = 0x1_0040, 0x2_0020
-ALONE, SHARED, PINNED = AbstractPage("host"), AbstractPage("host", "hyp"), AbstractPage("host", "hyp", 1)
-HYP, GUEST, WITH_GUEST = AbstractPage("hyp"), AbstractPage("guest"), AbstractPage("host", "guest")
 PAGES = {"alone": ALONE, "shared": SHARED, "pinned": PINNED, "hyp": HYP, "guest": GUEST, "with guest": WITH_GUEST}
 PROBED = (0, *range(0x47FFE, 0x48100), 0x4900F, 0x49010, *range(0x5800E, 0x58012))
-ON, OFF, BUSY = (GITS_CTLR.decode(0).replace(enabled=e, quiescent=q).word() for e, q in ((1, 0), (0, 1), (0, 0)))
-DEVICE, VPE, WIDE = (0x4800_0000, 4), (0x4801_0000, 13, 0), (0x4900_0000, 15)
-ITS = AbstractIts(0x4100_0000, 0x1_0000, 0x40, {7: DEVICE}, {2: VPE}, {(1, 0): (0x48008, 1)}, host_cwriter=0x40)
-OTHER = AbstractIts(0x4110_0000, 0x2000, 0x20, {5: (0x4800_2000, 4)}, host_cwriter=0x20)
-
-
-def _state(
-    its: AbstractIts = ITS, *, ctlr: int | None = ON, pages: Mapping[int, AbstractPage] | None = None
-) -> Abstract:
-    """Two ITSs behind stage 2; the second has a device, a vPE and a level-2 page, and two commands behind it."""
-    held = dict.fromkeys((0x48000, 0x48002, *range(0x48010, 0x48020)), PINNED)
-    registers = {(0, "CTLR"): ON, (0, "CREADR"): 0x20, (0, "CWRITER"): 0x20}
-    registers |= {(1, "CREADR"): 0x41, (1, "CWRITER"): 0x40, (1, "BASER2"): 0}
-    if ctlr is not None:
-        registers[1, "CTLR"] = ctlr
-    return Abstract(
-        "deprivileged", {0x48008: HYP, **held, **(pages or {})}, {0: OTHER, 1: its}, registers, {},
-        finalised=frozenset({0}), tracked=dict.fromkeys(held, 1),
-    )  # fmt: skip
 
 
 class Case:
@@ -90,7 +83,7 @@ class Case:
         pre: Abstract | None = None, observed: Abstract | None = None, claims: Claims = CLAIMS, facts: Facts = FACTS,
         **knobs: str,
     ) -> None:  # fmt: skip
-        self.pre = pre or _state()
+        self.pre = pre or state_with()
         told = replace(facts, knobs=knobs)
         base = BASES[node] if offset < VSGI_FRAME else FACTS.vsgi[node] - VSGI_FRAME
         op = MmioWrite(base + offset, size, value)
@@ -123,8 +116,8 @@ def _who_answers() -> Iterator[tuple[str, Case]]:
     settings: dict[str, dict[str, Any]] = {
         "guarded": {}, "whole range": {"trap_range": "whole"}, "mapped": {"its_mmio": "mapped"},
         "forwarded": {"its_mmio": "forwarded"}, "no hypervisor": {"claims": CLAIMS._replace(pkvm=False)},
-        "trusted": {"pre": replace(_state(), finalised=frozenset())},
-        "before the take-over": {"pre": replace(_state(), its={0: OTHER})}, "series": {"claims": SERIES},
+        "trusted": {"pre": replace(state_with(), finalised=frozenset())},
+        "before the take-over": {"pre": replace(state_with(), its={0: OTHER})}, "series": {"claims": SERIES},
         "wide registers": {"register_width": "wide"},
     }  # fmt: skip
     for name, more in settings.items():
@@ -139,48 +132,57 @@ def _who_answers() -> Iterator[tuple[str, Case]]:
 
 def _ctlr() -> Iterator[tuple[str, Case]]:
     """GITS_CTLR, enabling and disabling."""
-    late, seen = replace(ITS, host_cwriter=0x60), _state(ctlr=GITS_CTLR.decode(ON).replace(quiescent=1).word())
-    dirty = _state(replace(late, enabled=False), ctlr=OFF | 0xF2)
+    late, seen = replace(ITS, host_cwriter=0x60), state_with(ctlr=GITS_CTLR.decode(ON).replace(quiescent=1).word())
+    dirty = state_with(replace(late, enabled=False), ctlr=OFF | 0xF2)
     commands = _records((INT7,))
     yield from _both("CTLR unguarded", CTLR, 1, size=4, ctlr_guard="off")
     yield from _both("CTLR series", CTLR, 1, size=4, claims=SERIES)
     refused = REFUSED._replace(commands=commands.commands)
     yield "CTLR series, refused after commands", Case(CTLR, 1, size=4, claims=SERIES, outcome=refused)
-    yield "CTLR refused although fine", Case(CTLR, 1, size=4, outcome=REFUSED, pre=_state(ctlr=OFF))
+    yield "CTLR refused although fine", Case(CTLR, 1, size=4, outcome=REFUSED, pre=state_with(ctlr=OFF))
     yield "CTLR enable", Case(CTLR, 1, size=4, pre=dirty, outcome=commands, observed=seen)
-    yield "CTLR enable, observed unknown", Case(CTLR, 1, size=4, pre=_state(ctlr=OFF), observed=_state(ctlr=None))
+    yield (
+        "CTLR enable, observed unknown",
+        Case(CTLR, 1, size=4, pre=state_with(ctlr=OFF), observed=state_with(ctlr=None)),
+    )
     yield "CTLR enable again", Case(CTLR, 0xFFFF_FFFF, size=4)
-    yield "CTLR enable unknown", Case(CTLR, 1, size=4, pre=_state(ctlr=None))
-    for name, pre in {"busy": _state(ctlr=BUSY), "quiescent": _state(ctlr=OFF), "on": _state()}.items():
+    yield "CTLR enable unknown", Case(CTLR, 1, size=4, pre=state_with(ctlr=None))
+    for name, pre in {"busy": state_with(ctlr=BUSY), "quiescent": state_with(ctlr=OFF), "on": state_with()}.items():
         for value in (0, 1):
             for size, offset in ((4, 0), (8, 0), (1, 0), (2, 2)):
                 both = _both(f"CTLR {name} {value} size {size} at {offset}", offset, value, size=size, pre=pre)
                 yield from both
     yield "CTLR disable, commands", Case(CTLR, 0, size=4, outcome=commands, observed=seen)
-    yield "CTLR disable while one waits", Case(CTLR, 0, size=4, pre=_state(WAITING))
+    yield "CTLR disable while one waits", Case(CTLR, 0, size=4, pre=state_with(WAITING))
 
 
 def _cwriter() -> Iterator[tuple[str, Case]]:
     """GITS_CWRITER: which values it takes, and what comes of them."""
     yield from _both("CWRITER unshadowed", CWRITER, 0x40, queue_shadowing="off")
     yield from _both("CWRITER series", CWRITER, 0x60, claims=SERIES)
-    high = _state(replace(ITS, consumed=0x60, host_cwriter=0x60))
+    high = state_with(replace(ITS, consumed=0x60, host_cwriter=0x60))
     for size, at, value in (
         (8, 0, 0x60), (4, 0, 0x60), (4, 4, 0), (4, 4, 1), (8, 0, 0xFFE0), (8, 0, 0x1_0000), (8, 0, 0x1_0020), (8, 0, 0x61),
         (8, 0, 0x62), (2, 0, 0x60), (4, 2, 0x60), (1, 4, 0), (8, 0, 0x60 | 1 << 32),
     ):  # fmt: skip
         yield from _both(f"CWRITER {value:#x} size {size} at {at}", CWRITER + at, value, size=size, pre=high)
     for ctlr in (OFF, None):
-        yield f"CWRITER disabled {ctlr}", Case(CWRITER, 0x60, pre=_state(ctlr=ctlr))
-        disabled = Case(CWRITER, 0x60, pre=_state(ctlr=ctlr), outcome=_records((INT7,)))
+        yield f"CWRITER disabled {ctlr}", Case(CWRITER, 0x60, pre=state_with(ctlr=ctlr))
+        disabled = Case(CWRITER, 0x60, pre=state_with(ctlr=ctlr), outcome=_records((INT7,)))
         yield f"CWRITER disabled {ctlr}, commands", disabled
-    yield "CWRITER disabled while one waits", Case(CWRITER, 0x60, pre=_state(WAITING, ctlr=OFF))
+    yield "CWRITER disabled while one waits", Case(CWRITER, 0x60, pre=state_with(WAITING, ctlr=OFF))
 
 
 def _bases() -> Iterator[tuple[str, Case]]:
     """GITS_CBASER and GITS_BASER<n>, and the rest of the registers."""
-    off, waits = _state(ctlr=OFF), _state(WAITING, ctlr=OFF)
-    states = {"on": _state(), "off": off, "busy": _state(ctlr=BUSY), "unknown": _state(ctlr=None), "waits": waits}
+    off, waits = state_with(ctlr=OFF), state_with(WAITING, ctlr=OFF)
+    states = {
+        "on": state_with(),
+        "off": off,
+        "busy": state_with(ctlr=BUSY),
+        "unknown": state_with(ctlr=None),
+        "waits": waits,
+    }
     for register, offset in (("CBASER", CBASER), ("BASER2", BASER2)):
         unguarded: dict[str, Any] = {f"{register.rstrip('2').lower()}_guard": "off"}
         yield from _both(f"{register} unguarded", offset, pre=off, **unguarded)
@@ -201,16 +203,16 @@ def _bases() -> Iterator[tuple[str, Case]]:
 def _queue() -> Iterator[tuple[str, Case]]:
     """The queue as a whole: slots, waiting, the series."""
     yield "queue nothing", Case(CWRITER, 0x40)
-    one = replace(_state(), registers={(0, "CTLR"): ON, (1, "CREADR"): 0x40})
+    one = replace(state_with(), registers={(0, "CTLR"): ON, (1, "CREADR"): 0x40})
     yield "queue series, one place known", Case(CWRITER, 0x40, pre=one, claims=SERIES)
     yield "queue aborted", Case(CWRITER, 0x40, outcome=Aborted(Reason.HYP_MEMORY))
     yield "queue lost", Case(CWRITER, 0xA0, outcome=_records((INT7,)))
     yield "queue invented", Case(CWRITER, 0x40, outcome=_records((INT7,)))
-    end = _state(replace(ITS, consumed=0xFFE0, host_cwriter=0xFFE0)).with_registers(1, CREADR=0xFFE0)
+    end = state_with(replace(ITS, consumed=0xFFE0, host_cwriter=0xFFE0)).with_registers(1, CREADR=0xFFE0)
     yield "queue around its end", Case(CWRITER, 0x20, pre=end, outcome=Done((
         *_records((INT7,), 0x7FF).commands, *_records((INT7,), 0).commands,
     )))  # fmt: skip
-    bare = replace(_state(), registers={(1, "CTLR"): ON})
+    bare = replace(state_with(), registers={(1, "CTLR"): ON})
     yield "queue, hardware's place unknown", _pump(INT7, pre=bare)
     yield "queue, one of three refused", Case(CWRITER, 0xA0, outcome=Done((
         *_records((INT7,)).commands, *_records(((0x77, 0, 0, 0),), 3, Verdict.REFUSED).commands,
@@ -224,8 +226,8 @@ def _queue() -> Iterator[tuple[str, Case]]:
     newer = replace(ITS, devices={8: (0x4807_0000, 9)}, vpes={4: (0x4808_0000, 13, 0x480A_0000)}, waiting=True)
     newer = replace(newer, level_2={(1, 0): (0x48008, 1), (1, 1): (0x48060, 2)}, stopped=frozenset({0x480F0}))
     gone = replace(newer, level_2={(1, 0): (0x48061, 3)})
-    noted = replace(_state(newer), tracked={0x480E0: 1})
-    none = replace(_state(), its={0: OTHER})
+    noted = replace(state_with(newer), tracked={0x480E0: 1})
+    none = replace(state_with(), its={0: OTHER})
     knobs: dict[str, dict[str, Any]] = {
         "": {}, " batch": {"submission": "batch"}, " slack": {"itt_pages": "slack"}, " buggy": {"vpt_pages": "buggy"},
         " v41": {"facts": V41},
@@ -239,19 +241,22 @@ def _queue() -> Iterator[tuple[str, Case]]:
                 vpt_size=13, vpt_addr=0x4805_0000,
             )  # fmt: skip
             yield f"queue {kind}{name}, wide VMAPP", _pump(large, claims=claims, observed=noted, **more)
-    yield "queue had stopped", _pump(pre=_state(WAITING), observed=_state(gone))
-    yield "queue of the other ITS waits", _pump(pre=replace(_state(), its={0: replace(OTHER, waiting=True), 1: ITS}))
+    yield "queue had stopped", _pump(pre=state_with(WAITING), observed=state_with(gone))
+    yield (
+        "queue of the other ITS waits",
+        _pump(pre=replace(state_with(), its={0: replace(OTHER, waiting=True), 1: ITS})),
+    )
     yield "queue series, ITS lost", _pump(claims=SERIES, observed=none)
     yield (
         "queue series, ITS new",
-        Case(CTLR, 1, size=4, claims=SERIES, pre=_state(replace(ITS, level_2={})), observed=noted),
+        Case(CTLR, 1, size=4, claims=SERIES, pre=state_with(replace(ITS, level_2={})), observed=noted),
     )
     level_2: dict[str, Mapping[tuple[int, int], tuple[int, int]]] = {
         "taken": {(1, 0): (0x48008, 1), (1, 1): (0x48040, 2)}, "half": {(1, 0): (0x48008, 1), (1, 1): (0x48001, 2)},
         "changed": {(1, 0): (0x48040, 1)}, "gone": {}, "the hypervisor's": {(1, 0): (0x48008, 1), (1, 2): (0x4FEFF, 2)},
     }  # fmt: skip
     for name, entries in level_2.items():
-        yield f"level 2 {name}", _pump(INT7, observed=_state(replace(ITS, level_2=entries)))
+        yield f"level 2 {name}", _pump(INT7, observed=state_with(replace(ITS, level_2=entries)))
     yield "level 2, ITS lost", _pump(INT7, observed=none)
 
 
@@ -267,7 +272,7 @@ def _tables() -> Iterator[tuple[str, Case]]:
     strange = {
         0x48020: GUEST, 0x48021: SHARED, 0x48022: WITH_GUEST, 0x48023: HYP, 0x4802F: GUEST, 0x48033: PINNED, 0x48034: ALONE,
     }  # fmt: skip
-    pre = _state(pages=strange)
+    pre = state_with(pages=strange)
     for addr in (
         0x4800_0100, 0x4800_1000, 0x4800_1F00, 0x4800_2000, 0x4800_8000, 0x4801_0000, 0x4801_F000, 0x4802_0000, 0x4802_1000,
         0x4802_2000, 0x4802_3000, 0x4803_3000, 0x3FFF_FF00, 0x4000_0000, 0x4FDF_FF00, 0x4FE0_0000, 0x5000_0000, 0,
@@ -288,7 +293,7 @@ def _tables() -> Iterator[tuple[str, Case]]:
         yield f"VMAPP {vpe_id} where one is", _pump(_vmapp(vpe_id=vpe_id, vpt_addr=0x4801_0000, vpt_size=19))
     mapped = replace(ITS, vpes={2: VPE, 6: (0x4810_0000, 13, 0x4820_0000)})
     held = dict.fromkeys((*range(0x48100, 0x48110), 0x48200, 0x48201, 0x48300), PINNED)
-    state = _state(mapped, pages=held)
+    state = state_with(mapped, pages=held)
     state = replace(state, tracked={**state.tracked, **dict.fromkeys(held, 1)}, resident={0: range(0x48300, 0x48301)})
     for conf in (0, 0x4900_0000, 0x4820_0000, 0x4830_0000, 0x4810_0000, 0x4801_0000, 0x4FE0_0000, 0x6000_0000):
         for vpe_id in (3, 6):
@@ -301,7 +306,7 @@ def _tables() -> Iterator[tuple[str, Case]]:
 
 def _commands() -> Iterator[tuple[str, Case]]:
     """The policy of every other command: device, event, vPE, INTIDs, doorbells, targets."""
-    pre = _state(replace(ITS, devices={7: DEVICE, 11: WIDE}))
+    pre = state_with(replace(ITS, devices={7: DEVICE, 11: WIDE}))
     given: list[tuple[str, Any]] = [
         ("opcode 0", (0, 0, 0, 0)), ("opcode 0xff", (0xFF, 0, 0, 0)), ("opcode with more", (0x1_0077, 0, 0, 0)),
         ("INT reserved", (*INT7.encode()[:2], 0, 1)), ("INT", INT7), ("MOVALL", MOVALL(rd_base1=0, rd_base2=1)),
@@ -461,15 +466,15 @@ def test_the_frames_of_an_its(addr: int, place: tuple[int, int] | None) -> None:
 @pytest.mark.parametrize("finalised, cpus, on", [(0, 0, False), (1, 1, True), (1, 2, False), (2, 2, True)])
 def test_stage_2_is_on_with_the_last_cpu(finalised: int, cpus: int, on: bool) -> None:
     """Every CPU of the host, and there is one."""
-    state = replace(_state(), finalised=frozenset(range(finalised)))
+    state = replace(state_with(), finalised=frozenset(range(finalised)))
     assert stage_2(state, replace(FACTS, cpus=cpus)) is on
 
 
 def test_a_read_changes_nothing() -> None:
     """Not even one that is refused."""
     for outcome in (Done(), REFUSED):
-        call = Call(MmioRead(BASES[1] + CTLR, 4), outcome, _state(), FACTS, CLAIMS)
-        assert specify(_state(), call) == Expected(_state())
+        call = Call(MmioRead(BASES[1] + CTLR, 4), outcome, state_with(), FACTS, CLAIMS)
+        assert specify(state_with(), call) == Expected(state_with())
 
 
 def test_which_pages_may_be_found() -> None:
@@ -477,109 +482,3 @@ def test_which_pages_may_be_found() -> None:
     hosts = ("alone", "shared", "pinned")
     assert _pairs(still_host) == ", ".join(f"{a} to {b}" for a in hosts for b in hosts)
     assert _pairs(from_host) == ", ".join(f"{a} to {b}" for a in hosts[:2] for b in (*hosts, "hyp"))
-
-
-# ---------------------------------------------------------------- pages
-
-
-@pytest.mark.parametrize("first, pages, moved", [
-    (0x40000, 1, True), (0x3FFFF, 1, False), (0x3FFFF, 2, False), (0x4FDFF, 1, True), (0x4FDFF, 2, False), (0x48007, 2, False),
-    (0x4FFFF, 1, False), (0x50000, 1, False), (0x50000, 0, True),
-])  # fmt: skip
-def test_pages_move_from_one_state_alone(first: int, pages: int, moved: bool) -> None:
-    """All of a range, in memory and in the state that is asked for; nothing otherwise."""
-    frames = range(first, first + pages)
-    expected = _state().with_pages(dict.fromkeys(frames, HYP), REGIONS) if moved else None
-    assert move(_state(), FACTS, frames, ALONE, HYP) == expected
-
-
-def test_memory_ends_where_ram_ends() -> None:
-    """The last frame of RAM is memory, the next is not, whoever owns the last at reset."""
-    facts = replace(FACTS, regions=REGIONS._replace(hyp=range(0), guest=range(0)))
-    assert move(_state(), facts, range(0x4FFFF, 0x50000), ALONE, HYP) is not None
-    assert move(_state(), facts, range(0x4FFFF, 0x50001), ALONE, HYP) is None
-
-
-def test_every_page_of_a_table_may_be_shared_with_kin() -> None:
-    """Objects of the same kind are worked out once, for all pages; a table on three pages that one device has is fine."""
-    frames = range(0x48060, 0x48063)
-    held = hold(_state(), FACTS, frames)
-    assert why_not_held(held, FACTS, frames, (each for each in (frames,))) is None
-    assert why_not_held(held, FACTS, frames) == "in a page that hardware uses for something else"
-
-
-def test_a_page_that_is_let_go_without_having_been_held() -> None:
-    """It is the host's alone, and nothing is written down for it."""
-    assert let_go(_state(), FACTS, range(0x48050, 0x48052)) == _state()
-
-
-@pytest.mark.parametrize("wanted, machine, config, pending", [
-    (15, 15, 14, 16), (20, 15, 14, 16), (5, 15, 2, 16), (13, 15, 2, 16), (14, 15, 6, 16), (19, 19, 254, 32),
-])  # fmt: skip
-def test_the_tables_of_a_redistributor(wanted: int, machine: int, config: int, pending: int) -> None:
-    """A byte for each LPI and a bit for each INTID in units of 64 KB; IDbits counts from 14 bits to what the machine has."""
-    prop = GICR_PROPBASER.decode(0).replace(id_bits=wanted, physical_address=0x4810_1000).word()
-    pend = GICR_PENDBASER.decode(0).replace(physical_address=0x4820_0000).word()
-    tables = lpi_tables(replace(FACTS, id_bits=machine), prop, pend)
-    assert tables == (range(0x48101, 0x48101 + config), range(0x48200, 0x48200 + pending))
-
-
-# ---------------------------------------------------------------- choices
-
-
-LPIS = AbstractLpis(True, 1, 2)
-CHANGES: dict[str, tuple[Callable[[Abstract], Abstract], str, Any]] = {
-    "a page": (lambda s: s.with_pages({0x48050: HYP}, REGIONS), "pages", 0x48050),
-    "a page back at reset": (lambda s: s.with_pages({0x48008: ALONE}, REGIONS), "pages", 0x48008),
-    "tracked more": (lambda s: s.with_tracked(range(0x48050, 0x48051), 1), "tracked", 0x48050),
-    "tracked less": (lambda s: s.with_tracked(range(0x48000, 0x48001), -1), "tracked", 0x48000),
-    "a field of an ITS": (lambda s: s.with_its(1, consumed=0), "its", (1, "consumed")),
-    "an entry of an ITS": (lambda s: s.with_its(1, devices={7: DEVICE, 9: WIDE}), "its", (1, "devices", 9)),
-    "the devices of an ITS": (lambda s: s.with_its(1, devices={}), "its", (1, "devices")),
-    "a whole ITS": (lambda s: replace(s, its={0: OTHER}), "its", 1),
-    "a register": (lambda s: s.with_registers(1, CTLR=OFF), "registers", (1, "CTLR")),
-    "a register that was not": (lambda s: s.with_registers(1, CBASER=1), "registers", (1, "CBASER")),
-    "a redistributor's register": (lambda s: s.with_lpis(0, pendbaser=3), "lpis", (0, "pendbaser")),
-    "a redistributor": (lambda s: replace(s, lpis={}), "lpis", 0),
-    "the phase": (lambda s: replace(s, phase="trusted"), "phase", ()),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_choice_covers_its_own_key_alone(name: str) -> None:
-    """With it the state is as observed; without it, with another key, part or refusal, it stays as it was expected."""
-    change, part, key = CHANGES[name]
-    post = replace(_state(), lpis={0: LPIS})
-    seen = change(post)
-
-    def chosen(*loose: Loose) -> Abstract:
-        return settled(Expected(post, loose), seen, REGIONS)
-
-    assert chosen(Loose(part, {key}, "")) == chosen(Loose(part, ANY, "")) == seen
-    assert chosen() == chosen(Loose(part, {"other"}, "")) == chosen(Loose("donated", {key}, "")) == post
-    assert chosen(Loose(part, {key}, "", lambda expected, found: False)) == post
-    assert chosen(Loose(part, {"other"}, ""), Loose(part, {key}, "")) == seen
-
-
-def test_a_choice_is_asked_for_what_was_expected_and_found() -> None:
-    """In this order, and once for each key that differs; a page that is not in the map is as at reset."""
-    post = _state()
-    seen = post.with_pages({0x48050: HYP, 0x48008: ALONE, 0x48051: GUEST}, REGIONS).with_registers(1, CTLR=OFF)
-    asked: list[tuple[Any, Any]] = []
-
-    def allowed(expected: Any, found: Any) -> bool:
-        asked.append((expected, found))
-        return bool(found != GUEST)
-
-    loose = (Loose("pages", ANY, "", allowed), Loose("registers", {(1, "CTLR")}, "", allowed))
-
-    made = settled(Expected(post, loose), seen, REGIONS)
-
-    assert sorted(map(str, asked)) == sorted(map(str, [(ALONE, HYP), (HYP, ALONE), (ALONE, GUEST), (ON, OFF)]))
-    assert made == post.with_pages({0x48050: HYP, 0x48008: ALONE}, REGIONS).with_registers(1, CTLR=OFF)
-
-
-def test_knobs_that_are_not_said_are_stricts() -> None:
-    """The default is what the asking function calls ``strict``'s; nothing else of the machine depends on the call."""
-    told = replace(FACTS, knobs={"a": "1"})
-    assert (told.knob("a", "2"), told.knob("b", "2"), FACTS.knob("a", "2")) == ("1", "2", "2")

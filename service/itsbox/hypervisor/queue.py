@@ -123,18 +123,19 @@ class CommandQueue:
         """Name, words to submit, and verdict of one command."""
         row = self._rows.get(words[0] & OPCODE_MASK)
         if row is None:
-            self._note(words)
+            self._looked_at(words)
             return None, words, self._unknown_virtual if words[0] & VIRTUAL_OPCODE else self._unknown
         name, decode, check, refused, r0, r1, r2, r3 = row
         if refused is not None:
             return name, words, refused
         w0, w1, w2, w3 = words
         if w0 & r0 or w1 & r1 or w2 & r2 or w3 & r3:
-            words = decode(w0, w1, w2, w3).encode()  # type: ignore[assignment]
-        self._note(words)
+            words = decode(w0, w1, w2, w3).encode()  # type: ignore[assignment]  # a command has four words
+        self._looked_at(words)
         return name, words, None if check is None else check(decode(w0, w1, w2, w3))
 
-    def _note(self, words: Words) -> None:
+    def _looked_at(self, words: Words) -> None:
+        """Keep what was looked at, for the oracle; after a restore it is not known what that was."""
         if self.state.looked is not None:
             self.state.looked.append(words)
 

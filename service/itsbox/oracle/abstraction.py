@@ -347,7 +347,7 @@ class Abstraction:
         """Memory pages that differ from reset, from the plain state of the ownership map."""
         own, saved = self._ownership, self._ownership.state()
         if saved == self._saved:
-            return self._last["pages"]  # type: ignore[no-any-return]
+            return self._last["pages"]  # type: ignore[no-any-return]  # parts differ in type
         pages = {}
         for pfn in {*saved["codes"], *saved["pins"]}:
             if own.is_memory(pfn):

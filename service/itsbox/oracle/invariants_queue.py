@@ -96,7 +96,7 @@ def _level_2_of_refused(scene: Scene) -> Iterator[Broken]:
     for _, _, words, verdict, *_ in scene.outcome.commands:
         layout = COMMANDS.get(words[0] & OPCODE_MASK)
         if layout is not None and "device_id" in layout.FIELDS:
-            device_id = layout.decode(*words).device_id  # type: ignore[attr-defined]
+            device_id = layout.decode(*words).device_id  # type: ignore[attr-defined]  # it is among FIELDS
             (asked if verdict == Verdict.REFUSED else needed).add(device_id)
     for node, n, slot in scene.touched.l1:
         table, page = scene.world.tables.get((node, n)), scene.world.l2.get((node, n, slot))

@@ -74,7 +74,7 @@ def machine_stopped(pre: Abstract, call: Call) -> Expected:
 
 
 def _not_secret(expected: object, found: object) -> bool:
-    return from_host(expected, found) or from_host(found, expected)  # type: ignore[arg-type]
+    return from_host(expected, found) or from_host(found, expected)  # type: ignore[arg-type]  # values of part "pages"
 
 
 def specify(pre: Abstract, call: Call) -> Expected:

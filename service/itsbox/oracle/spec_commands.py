@@ -100,7 +100,7 @@ def _virtual_intid(state: Abstract, call: Call, number: int, command: Layout) ->
     intid = getattr(command, "event_id", None) if command.NAME == "VMAPI" else getattr(command, "virtual_intid", None)
     if intid is None:
         return None
-    limit = intid_limit(state.its[number].vpes[command.vpe_id][1])  # type: ignore[attr-defined]
+    limit = intid_limit(state.its[number].vpes[command.vpe_id][1])  # type: ignore[attr-defined]  # a virtual INTID has a vPE
     return None if is_lpi(intid) and intid < limit else "of a virtual INTID beyond its vPE's tables"
 
 
