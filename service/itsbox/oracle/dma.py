@@ -1,9 +1,9 @@
 """The DMA check: every access of the ITS and the redistributors, judged before it lands.
 
-``watch`` is on the path of every access to memory, so the common case is one look-up: for each initiator, direction and reason
-the sets hold what was judged good and has not changed since. Everything else goes to ``look``, which asks ``TABLE`` who owns
-each page, who may make the access, and how long and where it may be. It remembers good answers and reports bad ones. Evidence
-is built for those only, and of one access only the gravest thing is said: whose memory it is comes first.
+``watch`` is on the path of every access to memory, so the common case is one look-up: for each direction, initiator and reason,
+the bytes at an address that were judged good, of which nothing has changed since. Everything else goes to ``look``, which asks
+``TABLE`` who owns each page, who may make the access, and how long and where it may be. It remembers good answers and reports
+bad ones. Evidence is built for those only, and of one access only the gravest thing is said: whose memory it is comes first.
 
 ``watch`` also notes what the invariants need and nobody else sees: device and vPE table entries that the ITS writes, level-1
 entries that the hypervisor writes, and host slots that change between two reads of one trap.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from itsbox.arch.its_commands import MAPD, VMAPP, VMAPP_V41
 from itsbox.arch.its_tables import L1_ENTRY_SIZE, itt_bytes
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
-from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, WORD_MASK, align_down, is_aligned
+from itsbox.arch.values import PAGE_SHIFT, PAGE_SIZE, align_down, is_aligned
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive, MmioWrite, Msi, Op
 from itsbox.oracle.dma_table import TABLE, Row
@@ -53,9 +53,8 @@ __all__ = ["Dma", "Finding", "Report"]
 _HYP: Final = Initiator.HYP
 _NOTED: Final = frozenset({Why.DTE, Why.VTE})
 """Each write of these is looked at: it says what memory is used from now on."""
-_IN_PAGE: Final = PAGE_SIZE - 1
-_MOST_EXACT: Final = 1 << 14
-"""Places of translation entries that are remembered at most."""
+_MOST_PLACES: Final = 1 << 16
+"""Places that are remembered at most, of each direction, initiator and reason: twice the slots of the longest queue."""
 
 
 class Finding(NamedTuple):
@@ -78,37 +77,25 @@ class Finding(NamedTuple):
 Report: TypeAlias = Callable[[Finding], None]
 
 
-class _Good(dict[int, set[int]]):
-    """Bytes of an access -> where such accesses are known to be good; nowhere for any other number of bytes."""
-
-    __slots__ = ()
-
-    def __missing__(self, length: int) -> set[int] | frozenset[int]:
-        return _NOWHERE
-
-
-_NOWHERE: Final[frozenset[int]] = frozenset()
-
-#: For each reason: which bits of an address tell good places from bad, and the good places.
-_Forms: TypeAlias = dict[str, tuple[int, _Good]]
+_Places: TypeAlias = dict[str, dict[int, int]]
+"""Reason -> address -> bytes of the last access there that was good."""
 
 
 class Dma:
     """The judge of one machine's memory traffic.
 
     deprivileged: whether the rules for an untrusted host apply (the oracle keeps it in step with the phase); op: the op that
-    is running; reads, writes: reason -> addresses of pages whose owner is right; exact: bytes -> addresses of translation
-    entries that are right, for reading and for writing; sizes: reason -> bytes of one object and of the largest access on this
-    machine; hyp_reads, hyp_writes: frames that the hypervisor may touch; shared:
-    frames that it reads although they are the host's; judged: every frame that is in one of these but ``exact``;
-    translaters: the address of each ITS's GITS_TRANSLATER.
+    is running; reads, writes: reason -> addresses of pages whose owner is right; places: for reading and for writing, by
+    initiator, what is good there; sizes: reason -> bytes of one object and of the largest access on this machine; hyp_reads,
+    hyp_writes: frames that the hypervisor may touch; shared: frames that it reads although they are the host's; judged: every
+    frame that is in one of these sets; translaters: the address of each ITS's GITS_TRANSLATER.
 
-    Invariant: a page is in one of the sets only while its ownership is what it was when judged, a place in ``exact`` only while
-    in addition no device's entry was written since.
+    Invariant: a page is in one of the sets, and a place in ``places``, only while its ownership is what it was when judged; a
+    place of a translation entry only while in addition no device's entry was written since.
     """
 
     __slots__ = (
-        "deprivileged", "exact", "hyp_reads", "hyp_writes", "judged", "op", "reads", "report", "shared", "sizes", "touched",
+        "deprivileged", "hyp_reads", "hyp_writes", "judged", "op", "places", "reads", "report", "shared", "sizes", "touched",
         "translaters", "view", "who", "world", "writes",
     )  # fmt: skip
 
@@ -133,7 +120,9 @@ class Dma:
         self.sizes = {why: (row.unit.of(view), (row.most or row.unit).of(view)) for why, row in TABLE.items()}
         self.reads: dict[str, set[int]] = {why: set() for why in TABLE}
         self.writes: dict[str, set[int]] = {why: set() for why in TABLE}
-        self.exact = (_Good(), _Good())
+        self.places: tuple[tuple[_Places, ...], ...] = tuple(
+            tuple({why: {} for why in TABLE} for _ in Initiator.NAMES) for _ in (self.reads, self.writes)
+        )
         self.judged: set[int] = set()
         self.hyp_reads: set[int] = set()
         self.hyp_writes: set[int] = set()
@@ -143,16 +132,16 @@ class Dma:
 
     def watch(self) -> Watch:
         """The function for ``Interconnect.watch``: a closure, since attribute look-ups cost more than the check."""
-        initiators = range(len(Initiator.NAMES))
-        reads = tuple(self._forms(initiator, False) for initiator in initiators)
-        writes = tuple(self._forms(initiator, True) for initiator in initiators)
-        look, hyp, host = self.look, self.hyp, self.host
+        places, look, hyp, host = self.places, self.look, self.hyp, self.host
         read_in_trap = self.touched.hyp_reads
 
         def watch(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
             if initiator > _HYP:
-                telling, good = (writes if is_write else reads)[initiator][why]
-                if addr & telling not in good[length]:
+                try:
+                    known = places[is_write][initiator][why][addr]
+                except KeyError:
+                    known = 0
+                if known != length:
                     look(initiator, is_write, addr, length, why)
             elif initiator:
                 hyp(is_write, addr, length)
@@ -161,51 +150,32 @@ class Dma:
 
         return watch
 
-    def _forms(self, initiator: int, is_write: bool) -> _Forms:
-        """What is good of an initiator without a look.
-
-        One object, aligned, in a page whose owner is right: the bits that tell are the page's and those that must be zero. A
-        translation entry is counted from the start of its table, so all bits tell.
-        """
-        forms: _Forms = {}
-        for why, row in TABLE.items():
-            unit, _ = self.sizes[why]
-            may = initiator in (row.writers if is_write else row.readers)
-            if not may or (is_write and why in _NOTED):
-                forms[why] = (WORD_MASK, _Good())
-            elif row.tabled:
-                good = self.exact[is_write]
-                good.update({size: set() for size in (unit, *(size for _, size in row.parts))})
-                forms[why] = (WORD_MASK, good)
-            else:
-                good = _Good({unit: (self.writes if is_write else self.reads)[why]})
-                forms[why] = (WORD_MASK - _IN_PAGE + unit - 1, good)
-        return forms
-
     def forget_page(self, pfn: int) -> None:
         """Ownership of a page changed: judge it again."""
         if pfn in self.judged:
             self.judged.discard(pfn)
             page = pfn << PAGE_SHIFT
-            if page in self.reads[Why.ITE] or page in self.writes[Why.ITE]:
-                self.forget_entries()
-            for addresses in (*self.reads.values(), *self.writes.values()):
-                addresses.discard(page)
+            for pages, places in zip((self.reads, self.writes), self.places, strict=True):
+                for why, addresses in pages.items():
+                    if page in addresses:
+                        addresses.discard(page)
+                        _forget(places, why)
             for frames in (self.hyp_reads, self.hyp_writes, self.shared):
                 frames.discard(pfn)
 
     def forget_entries(self) -> None:
         """Which memory is a translation table may have changed: judge each entry again."""
-        for good in self.exact:
-            for places in good.values():
-                places.clear()
+        for places in self.places:
+            _forget(places, Why.ITE)
 
     def forget_all(self) -> None:
         """The phase changed: judge everything again."""
         self.judged.clear()
-        self.forget_entries()
         for known in (*self.reads.values(), *self.writes.values(), self.hyp_reads, self.hyp_writes, self.shared):
             known.clear()
+        for places in self.places:
+            for why in TABLE:
+                _forget(places, why)
 
     # ---------------------------------------------------------------- devices
 
@@ -243,11 +213,11 @@ class Dma:
             access = "write" if is_write else "read"
             whose = self.view.pages.page(addr >> PAGE_SHIFT).whose
             self.report(Finding(rule, row.noun, initiator, access, why, addr, length, whose))
-        elif row.tabled:
-            places = self.exact[is_write][length]
-            if len(places) >= _MOST_EXACT:
+        elif not is_write or why not in _NOTED:
+            places = self.places[is_write][initiator][why]
+            if len(places) >= _MOST_PLACES:
                 places.clear()
-            places.add(addr)
+            places[addr] = length
 
     def _judge(self, pfn: int, page: PageState, is_write: bool, why: str, row: Row) -> Rule | None:
         """Whether a page has the right owner."""
@@ -409,3 +379,9 @@ class Dma:
         if not self.view.is_redistributor(addr):
             whose = self.view.pages.page(addr >> PAGE_SHIFT).whose
             self.report(Finding(MESSAGE, "a message", initiator, "message", Why.RD_BASE, addr, 4, whose))
+
+
+def _forget(places: tuple[_Places, ...], why: str) -> None:
+    """Forget what is known of accesses for one reason, whoever makes them."""
+    for known in places:
+        known[why].clear()
