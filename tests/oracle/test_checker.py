@@ -16,9 +16,10 @@ from itsbox.host.attacks import HostileHost
 from itsbox.host.scenarios import SCENARIOS, run
 from itsbox.machine import Machine, MachineConfig
 from itsbox.ops import Drive, Op
-from itsbox.oracle.checker import check_file, check_log
+from itsbox.oracle.checker import check_file
 from itsbox.oracle.log_format import LogError
 from itsbox.oracle.recorder import Recorder, head_line
+from tests.oracle.judged import check_log
 
 NAMES = ["linux-boot", "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A12", "A13", "forged-level-2", "preswitch-itt"]
 

@@ -15,7 +15,7 @@ from itsbox.hardware.profile import PROFILES
 from itsbox.host.scenarios import SCENARIOS, run
 from itsbox.machine import Machine, MachineConfig, config
 from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, Msi, Op, Store
-from itsbox.oracle.checker import check_log
+from itsbox.oracle import checker
 from itsbox.oracle.log_format import (
     CPUS_MAX,
     FORMAT,
@@ -29,6 +29,7 @@ from itsbox.oracle.log_format import (
     page_text,
 )
 from itsbox.oracle.recorder import Recorder, head_line
+from tests.oracle.judged import check_log
 
 OPS: list[Op] = [
     MmioRead(0x808_0008, 8), MmioWrite(0x808_0088, 4, (1 << 32) - 1), Load(0x4000_0000, 64), Store(0x4000_0000, b"\x00\xff"),
@@ -111,7 +112,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 def _judged(lines: list[str]) -> None:
     """A report that can be printed, or an error that names a line: nothing else may come of a log."""
     try:
-        report = check_log(lines)
+        report = checker.check_log(lines)  # of random lines nothing is committed
     except LogError as error:
         at = error.line
     else:
@@ -188,7 +189,7 @@ def _hardware(**node: Any) -> str:
     return _line("hardware", its=[{**NODE, **node}], gicr=[[False, "0x0", "0x0"]] * 4, guards_redistributors=False)
 
 
-@pytest.mark.parametrize("line, said", [
+REFUSED: list[tuple[str, str]] = [
     (_line("page.state", addr="0x40000000", pages=10**12, to="host OWNED"), "pages"),
     (_line("page.state", addr=hex((1 << 52) - 4096), pages=2, to="host OWNED"), "2^52"),
     (_line("page.state", addr="0x40000000", pages=1, to="host"), "to must be"),
@@ -215,7 +216,10 @@ def _hardware(**node: Any) -> str:
     ('{"step": 1, "type": "x"}', "data is missing"), ('{"type": "x", "data": {}}', "step is missing"),
     ('{"step": -1, "type": "x", "data": {}}', "step"), ("[" * 100_000, "JSON"), ('{"a":' * 100_000, "JSON"),
     ('{"step": ' + "9" * 5000 + "}", "JSON"),
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line, said", REFUSED, ids=range(len(REFUSED)))
 def test_what_no_machine_does_is_refused_at_the_door(line: str, said: str) -> None:
     """With its line and a sentence, before anything is made of it."""
     with pytest.raises(LogError) as caught:
@@ -225,13 +229,16 @@ def test_what_no_machine_does_is_refused_at_the_door(line: str, said: str) -> No
     assert said in caught.value.message
 
 
-@pytest.mark.parametrize("change, said", [
+BAD_HEADS: list[tuple[dict[str, Any], str]] = [
     ({"its": 10**8}, "its must be 1 to 8"), ({"its": -1}, "its"), ({"cpus": 0}, "cpus"), ({"cpus": "x"}, "cpus"),
     ({"map": {}}, "map.gicd is missing"), ({"map": {**HEAD["map"], "ram_bytes": -1}}, "map.ram_bytes"),  # type: ignore[dict-item]
     ({"map": {**HEAD["map"], "gicr_stride": 0}}, "gicr_stride"), ({"id_bits": 60}, "id_bits"),  # type: ignore[dict-item]
     ({"map": {**HEAD["map"], "hyp": "0x0"}}, "map.hyp must lie in RAM"),  # type: ignore[dict-item]
     ({"map": {**HEAD["map"], "ram": hex((1 << 52) - 4096)}}, "RAM"),  # type: ignore[dict-item]
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change, said", BAD_HEADS, ids=range(len(BAD_HEADS)))
 def test_a_head_of_no_machine_is_refused(change: dict[str, Any], said: str) -> None:
     """So that what is judged with it has bounds."""
     with pytest.raises(LogError) as caught:

@@ -13,8 +13,8 @@ from itsbox.arch.its_tables import DTE
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive, Hvc, Load, MmioWrite, Msi, Op, Store
-from itsbox.oracle.checker import check_log
 from itsbox.oracle.recorder import Recorder
+from tests.oracle.judged import check_log
 
 DEVICE = 5
 

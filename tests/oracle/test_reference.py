@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from itsbox.oracle.checker import check_log
 from itsbox.oracle.dma_table import TABLE
 from itsbox.oracle.log_format import FORMAT
 from itsbox.oracle.reference import markdown
 from itsbox.oracle.rules import RULES
+from tests.oracle.judged import check_log
 
 DOCS = Path(__file__).parents[2] / "docs"
 

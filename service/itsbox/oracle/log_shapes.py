@@ -39,8 +39,10 @@ class Optional(NamedTuple):
 
 def _shown(value: Any) -> str:
     """A value for a sentence: a container by its kind, anything else cut short."""
-    if isinstance(value, list | dict):
-        return "an array" if isinstance(value, list) else "an object"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
     said = ascii(value) if isinstance(value, str) else str(value) if not isinstance(value, int) else f"{value:#x}"
     return said if len(said) <= _SHOWN_CHARS else f"{said[:_SHOWN_CHARS]}..."
 
