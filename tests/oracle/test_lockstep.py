@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +19,11 @@ from itsbox.hypervisor.plan import Step
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.ownership import Ownership
 from itsbox.memory.stage2 import Stage2
-from itsbox.ops import Hvc, Load
-from itsbox.oracle.lockstep import SpecMismatch
+from itsbox.ops import Ack, Acked, Bytes, Hvc, HvcReturn, Load, Panicked
+from itsbox.oracle.abstract import Abstract, AbstractPage, Regions
+from itsbox.oracle.lockstep import Lockstep, SpecMismatch
+from itsbox.oracle.spec import Claims, Facts
+from itsbox.reasons import Reason
 
 
 def _machine(**fields: Any) -> Machine:
@@ -116,3 +121,132 @@ def test_a_virtual_sgi_of_a_mapped_vpe_is_right(clear: int) -> None:
 
     assert verdicts == [["executed"]] * 2
     assert not box.violations
+
+
+# ---------------------------------------------------------------- alone, between a machine and a specification that a test knows
+
+REGIONS = Regions(range(0x40000, 0x50000), range(0x4FF00, 0x50000), range(0x4FE00, 0x4FF00))
+FACTS = Facts(REGIONS, (0x0808_0000,), 12, 15, False, cpus=2, knobs={"pkvm": "present"})
+SHARED, HYP, GUEST = AbstractPage("host", "hyp"), AbstractPage("hyp"), AbstractPage("guest")
+QUIET = Abstract(
+    "deprivileged", {0x48000: SHARED}, {}, {(0, "CTLR"): 1, (0, "CBASER"): 2}, {}, finalised=frozenset({0, 1})
+)
+ACK, ACKED = Ack(0), Acked(1023)
+STOPPED = Panicked(Reason.EL2_HANG)
+
+
+class _Replayed:
+    """A machine that is in the states that a test lists, one after the other: new objects each time."""
+
+    def __init__(self, *states: Abstract) -> None:
+        self._states = list(states)
+
+    def __call__(self) -> Abstract:
+        return deepcopy(self._states.pop(0))
+
+
+def _lockstep(*states: Abstract, commands: bool = True) -> Lockstep:
+    return Lockstep(_Replayed(*states), FACTS, Claims(pkvm=True, commands=commands, injects=True))
+
+
+def test_a_machine_that_does_as_it_should_is_counted() -> None:
+    """Equal states agree, whether or not they are the same objects."""
+    lockstep = _lockstep(QUIET, QUIET, QUIET)
+    assert lockstep.checked == 0
+
+    lockstep.compare(ACK, ACKED)
+    lockstep.compare(Load(0x4800_0000, 8), Bytes(bytes(8)))
+
+    assert lockstep.checked == 2
+
+
+def test_each_part_that_differs_is_shown_and_no_other() -> None:
+    """Expected, then found; the error carries the op, its outcome, what is wrong with it, and the lines."""
+    found = replace(QUIET, phase="trusted", pages={0x48000: SHARED, 0x48001: HYP}, registers={(0, "CTLR"): 1})
+    lockstep = _lockstep(QUIET, found)
+
+    with pytest.raises(SpecMismatch) as caught:
+        lockstep.compare(ACK, ACKED)
+
+    error = caught.value
+    assert (error.op, error.outcome, error.wrong) == (ACK, ACKED, None)
+    assert error.lines == [
+        "/pages/0x48001: nothing -> hyp",
+        "/phase: deprivileged -> trusted",
+        "/registers/ITS 0 CBASER: 0x2 -> nothing",
+    ]
+    assert str(error) == "\n".join(["Ack(cpu=0) -> Acked(intid=1023)", *error.lines])
+    assert lockstep.checked == 1
+
+
+def test_an_outcome_that_is_wrong_is_said_before_the_difference() -> None:
+    """Also where the state is as it should be, and then there are no lines."""
+    through = Load(0x4FF0_0000, 2)
+    with pytest.raises(SpecMismatch) as alone:
+        _lockstep(QUIET, QUIET).compare(through, Bytes(b"ab"))
+    with pytest.raises(SpecMismatch) as both:
+        _lockstep(QUIET, replace(QUIET, pages={})).compare(through, Bytes(b"ab"))
+
+    said = "Load(addr=1341128704, length=2) -> Bytes(data=b'ab')\nstage 2 let the host through"
+    assert (alone.value.wrong, alone.value.lines, str(alone.value)) == ("stage 2 let the host through", [], said)
+    assert both.value.lines == ["/pages/0x48000: host shared with hyp -> nothing"]
+    assert str(both.value) == f"{said}\n/pages/0x48000: host shared with hyp -> nothing"
+
+
+def test_what_is_left_open_is_no_difference() -> None:
+    """A hypervisor that stopped half way may have taken a page, but not given it to a guest; and the phase is not open."""
+    stop = Hvc("__pkvm_host_share_hyp", (0x48001,))
+    half = replace(QUIET, pages={0x48001: HYP}, registers={})
+    lockstep = _lockstep(QUIET, half, commands=False)
+
+    lockstep.compare(stop, STOPPED)
+
+    assert lockstep.checked == 1
+    worse = replace(half, pages={**half.pages, 0x48002: GUEST}, phase="trusted")
+    with pytest.raises(SpecMismatch) as caught:
+        _lockstep(QUIET, worse, commands=False).compare(stop, STOPPED)
+    assert caught.value.lines == ["/pages/0x48002: nothing -> guest", "/phase: deprivileged -> trusted"]
+
+
+def test_the_hardening_is_held_to_what_it_claims() -> None:
+    """One that promises never to stop is wrong when it does."""
+    with pytest.raises(SpecMismatch, match="the hypervisor stopped the machine"):
+        _lockstep(QUIET, QUIET).compare(Hvc("__pkvm_host_share_hyp", (0x48001,)), STOPPED)
+
+
+def test_an_op_is_judged_from_where_the_one_before_left_the_machine() -> None:
+    """A difference is told once: what follows starts from the state as it was found."""
+    other = replace(QUIET, pages={0x48000: SHARED, 0x48001: SHARED})
+    lockstep = _lockstep(QUIET, other, other, QUIET)
+    with pytest.raises(SpecMismatch):
+        lockstep.compare(ACK, ACKED)
+
+    lockstep.compare(ACK, ACKED)
+    with pytest.raises(SpecMismatch) as caught:
+        lockstep.compare(ACK, ACKED)
+
+    assert caught.value.lines == ["/pages/0x48001: host shared with hyp -> nothing"]
+    assert lockstep.checked == 3
+
+
+def test_a_hypercall_is_expected_to_change_what_it_names() -> None:
+    """From the state before it: the page is shared afterwards, and was not before."""
+    share, done = Hvc("__pkvm_host_share_hyp", (0x48001,)), HvcReturn(0, 0)
+    after = replace(QUIET, pages={0x48000: SHARED, 0x48001: SHARED})
+    _lockstep(QUIET, after).compare(share, done)
+
+    with pytest.raises(SpecMismatch) as caught:
+        _lockstep(QUIET, QUIET).compare(share, done)
+
+    assert caught.value.lines == ["/pages/0x48001: host shared with hyp -> nothing"]
+
+
+def test_what_was_restored_is_taken_as_it_is() -> None:
+    """``resume`` forgets what was recorded and counts nothing."""
+    other = replace(QUIET, phase="trusted")
+    lockstep = _lockstep(QUIET, other, other)
+
+    lockstep.resume()
+    lockstep.compare(ACK, ACKED)
+
+    assert lockstep.checked == 1

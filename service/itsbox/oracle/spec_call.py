@@ -24,7 +24,7 @@ class Facts:
     vmapp_v41: VMAPP has its GICv4.1 layout. vsgi: address of each ITS's frame of virtual SGIs, or 0.
     gicr, stride, cpus: the redistributors' frames; vlpis: "", "GICv4" or "GICv4.1"; id_bits: of an INTID, minus one;
     groups: CPU -> number of the group of redistributors that share a configuration table (CommonLPIAff);
-    rd_bases: what RDbase of a command may be. vmovp: one VMOVP counts for all ITSs.
+    rd_bases: what RDbase of a command may be.
     knobs: the hardening's, by name; none means ``strict``'s.
     """
 
@@ -41,7 +41,6 @@ class Facts:
     id_bits: int = 15
     groups: tuple[int, ...] = ()
     rd_bases: Container[int] = range(1 << 36)
-    vmovp: bool = False
     knobs: Mapping[str, str] = field(default_factory=dict)
 
     def knob(self, name: str, default: str) -> str:
@@ -151,7 +150,10 @@ def _pages(post: Abstract, observed: Abstract, regions: Regions, loose: list[Loo
 
 
 def _adopt(expected: Any, found: Any, path: tuple[Any, ...], loose: list[Loose]) -> Any:
-    """``expected``, with ``found`` wherever the two differ and a choice covers it."""
+    """``expected``, with ``found`` wherever the two differ and a choice covers it.
+
+    path: the keys down to it; the only one, which may be a pair as that of a register is, stands for itself.
+    """
     if expected == found:
         return found
     key = path[0] if len(path) == 1 else path
@@ -159,7 +161,7 @@ def _adopt(expected: Any, found: Any, path: tuple[Any, ...], loose: list[Loose])
         return found
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         made = {
-            key: _adopt(expected.get(key), found.get(key), _below(path, key), loose)
+            key: _adopt(expected.get(key), found.get(key), (*path, key), loose)
             for key in expected.keys() | found.keys()
         }
         return {key: value for key, value in made.items() if value is not None}
@@ -168,11 +170,6 @@ def _adopt(expected: Any, found: Any, path: tuple[Any, ...], loose: list[Loose])
     if isinstance(expected, AbstractLpis) and isinstance(found, AbstractLpis):
         return expected._replace(**_fields(expected, found, AbstractLpis._fields, path, loose))
     return expected
-
-
-def _below(path: tuple[Any, ...], key: Any) -> tuple[Any, ...]:
-    """The path of an entry; a register's key is a path already."""
-    return (*path, *key) if not path and isinstance(key, tuple) else (*path, key)
 
 
 def _fields(expected: Any, found: Any, names: Any, path: tuple[Any, ...], loose: list[Loose]) -> dict[str, Any]:
