@@ -25,7 +25,7 @@ def _walk(path: str, expected: Any, found: Any) -> Iterator[str]:
         for key in sorted(expected.keys() | found.keys(), key=str):
             yield from _walk(f"{path}/{key}", expected.get(key, _ABSENT), found.get(key, _ABSENT))
     elif expected != found:
-        yield f"{path or '/'}: {_text(expected)} -> {_text(found)}"
+        yield f"{path or '/'}: {expected} -> {found}"
 
 
 class _Absent:
@@ -36,7 +36,3 @@ class _Absent:
 
 
 _ABSENT: Final = _Absent()
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
