@@ -18,7 +18,6 @@ from itsbox.ops import Ack, Clean, Drive, Fill, Hvc, Load, MmioRead, MmioWrite, 
 from itsbox.oracle import checker
 from itsbox.oracle.log_format import (
     CPUS_MAX,
-    FORMAT,
     ITS_MAX,
     MAPD_SIZE_MAX,
     RAM_MAX,
@@ -29,7 +28,7 @@ from itsbox.oracle.log_format import (
     page_text,
 )
 from itsbox.oracle.recorder import Recorder, head_line
-from tests.oracle.judged import check_log
+from tests.oracle.judged import ACCESS, HEAD, check_log, hardware_of, line_of
 
 OPS: list[Op] = [
     MmioRead(0x808_0008, 8), MmioWrite(0x808_0088, 4, (1 << 32) - 1), Load(0x4000_0000, 64), Store(0x4000_0000, b"\x00\xff"),
@@ -166,52 +165,34 @@ def test_damaged_lines_are_judged_or_refused(data: st.DataObject) -> None:
     _judged(lines)
 
 
-HEAD = {
-    "k": "head", "format": FORMAT, "complete": True, "cpus": 4, "its": 1,
-    "map": {
-        "gicd": "0x8000000", "its": "0x8080000", "translater": "0x8090040", "gicr": "0x80a0000", "gicr_stride": "0x20000",
-        "ram": "0x40000000", "ram_bytes": "0x10000000", "hyp": "0x4ff00000", "hyp_bytes": "0x100000", "guest": "0x4fe00000",
-        "guest_bytes": "0x100000",
-    },
-}  # fmt: skip
-ACCESS = {
-    "initiator": "its", "write": True, "addr": "0x4ff03000", "length": 8, "why": "dte", "command": None, "phase": "trusted",
-}  # fmt: skip
-NODE = {"enabled": True, "cbaser": "0x0", "baser": ["0x0"] * 8, "level_1": {}}
 HUGE = [1, "MAPD", ["0x8", "0x1f", "0x8000000040000000", "0x0"]]
 
 
-def _line(kind: str, **data: Any) -> str:
-    return json.dumps({"step": 1, "type": kind, "data": data})
-
-
-def _hardware(**node: Any) -> str:
-    return _line("hardware", its=[{**NODE, **node}], gicr=[[False, "0x0", "0x0"]] * 4, guards_redistributors=False)
-
-
 REFUSED: list[tuple[str, str]] = [
-    (_line("page.state", addr="0x40000000", pages=10**12, to="host OWNED"), "pages"),
-    (_line("page.state", addr=hex((1 << 52) - 4096), pages=2, to="host OWNED"), "2^52"),
-    (_line("page.state", addr="0x40000000", pages=1, to="host"), "to must be"),
-    (_line("dma", **{**ACCESS, "length": 10**15}), "length"), (_line("dma", **{**ACCESS, "length": 0}), "length"),
-    (_line("dma", **{**ACCESS, "length": -5}), "length"), (_line("dma", **{**ACCESS, "length": 1 << 25}), "at most"),
-    (_line("dma", **{**ACCESS, "addr": -4096}), "addr"), (_line("dma", **{**ACCESS, "addr": 1 << 52}), "addr"),
-    (_line("dma", **{**ACCESS, "its": -1}), "its"), (_line("dma", **{**ACCESS, "its": 1}), "its"),
-    (_line("dma", **{**ACCESS, "initiator": "host"}), "reason of the initiator host"),
-    (_line("dma", **{**ACCESS, "why": "host"}), "reason of the initiator its"),
-    (_line("dma", **{**ACCESS, "why": ["dte"]}), "why"), (_line("dma", **{**ACCESS, "phase": "asleep"}), "phase"),
-    (_line("dma", **{**ACCESS, "command": [1, 2, 3]}), "command"), (_line("dma", **{**ACCESS, "command": HUGE}), "Size 31"),
-    (_line("dma", **{**ACCESS, "command": [1, "MAPD", ["0x8"]]}), "array of 4"),
-    (_line("command.executed", slot=1, name="MAPD", words=["0x8"]), "words"),
-    (_line("command.executed", slot=1, name="MAPD", words=HUGE[2]), "Size 31"),
-    (_hardware(baser=["0x0"]), "baser must be an array of 8"), (_hardware(level_1={"9": []}), "level_1"),
-    (_hardware(level_1={"1": []}), "table that GITS_BASER"), (_hardware(level_1={"1": [[-1, "0x0"]]}), "level_1"),
-    (_line("hardware", its=[], gicr=[], guards_redistributors=False), "its must be an array of 1"),
-    (_line("shadow.table", table="device", index="x", new="0x0"), "index"),
-    (_line("shadow.table", table="device", index=1, new=None), "new"),
-    (_line("violation"), "bucket is missing"), (_line("violation", bucket={}), "bucket"),
-    (_line("op", op="store", addr="0x0", hex="zz"), "hexadecimal"), (_line("op", op="store", addr="0x0", hex=5), "hexadecimal"),
-    (_line("op", op="mmio_write", addr="-0x10", size=4, value=1), "addr"), (_line("op", op="load", addr=0, length=0), "length"),
+    (line_of("page.state", addr="0x40000000", pages=10**12, to="host OWNED"), "pages"),
+    (line_of("page.state", addr=hex((1 << 52) - 4096), pages=2, to="host OWNED"), "2^52"),
+    (line_of("page.state", addr="0x40000000", pages=1, to="host"), "to must be"),
+    (line_of("dma", **{**ACCESS, "length": 10**15}), "length"), (line_of("dma", **{**ACCESS, "length": 0}), "length"),
+    (line_of("dma", **{**ACCESS, "length": -5}), "length"), (line_of("dma", **{**ACCESS, "length": 1 << 25}), "at most"),
+    (line_of("dma", **{**ACCESS, "addr": -4096}), "addr"), (line_of("dma", **{**ACCESS, "addr": 1 << 52}), "addr"),
+    (line_of("dma", **{**ACCESS, "its": -1}), "its"), (line_of("dma", **{**ACCESS, "its": 1}), "its"),
+    (line_of("dma", **{**ACCESS, "initiator": "host"}), "reason of the initiator host"),
+    (line_of("dma", **{**ACCESS, "why": "host"}), "reason of the initiator its"),
+    (line_of("dma", **{**ACCESS, "why": ["dte"]}), "why"), (line_of("dma", **{**ACCESS, "phase": "asleep"}), "phase"),
+    (line_of("dma", **{**ACCESS, "command": [1, 2, 3]}), "command"), (line_of("dma", **{**ACCESS, "command": HUGE}), "Size 31"),
+    (line_of("dma", **{**ACCESS, "command": [1, "MAPD", ["0x8"]]}), "array of 4"),
+    (line_of("command.executed", slot=1, name="MAPD", words=["0x8"]), "words"),
+    (line_of("command.executed", slot=1, name="MAPD", words=HUGE[2]), "Size 31"),
+    (hardware_of(baser=["0x0"]), "baser must be an array of 8"), (hardware_of(level_1={"9": []}), "level_1"),
+    (hardware_of(level_1={"1": []}), "table that GITS_BASER"), (hardware_of(level_1={"1": [[-1, "0x0"]]}), "level_1"),
+    (line_of("hardware", its=[], gicr=[], guards_redistributors=False), "its must be an array of 1"),
+    (line_of("shadow.table", table="device", index="x", new="0x0"), "index"),
+    (line_of("shadow.table", table="device", index=1, new=None), "new"),
+    (line_of("violation"), "bucket is missing"), (line_of("violation", bucket={}), "bucket"),
+    (line_of("op", op="store", addr="0x0", hex="zz"), "hexadecimal"),
+    (line_of("op", op="store", addr="0x0", hex=5), "hexadecimal"),
+    (line_of("op", op="mmio_write", addr="-0x10", size=4, value=1), "addr"),
+    (line_of("op", op="load", addr=0, length=0), "length"),
     ('{"step": 1e999, "type": "x", "data": {}}', "step"), ('{"step": 1, "data": {}}', "type is missing"),
     ('{"step": 1, "type": "x"}', "data is missing"), ('{"type": "x", "data": {}}', "step is missing"),
     ('{"step": -1, "type": "x", "data": {}}', "step"), ("[" * 100_000, "JSON"), ('{"a":' * 100_000, "JSON"),
@@ -231,10 +212,10 @@ def test_what_no_machine_does_is_refused_at_the_door(line: str, said: str) -> No
 
 BAD_HEADS: list[tuple[dict[str, Any], str]] = [
     ({"its": 10**8}, "its must be 1 to 8"), ({"its": -1}, "its"), ({"cpus": 0}, "cpus"), ({"cpus": "x"}, "cpus"),
-    ({"map": {}}, "map.gicd is missing"), ({"map": {**HEAD["map"], "ram_bytes": -1}}, "map.ram_bytes"),  # type: ignore[dict-item]
-    ({"map": {**HEAD["map"], "gicr_stride": 0}}, "gicr_stride"), ({"id_bits": 60}, "id_bits"),  # type: ignore[dict-item]
-    ({"map": {**HEAD["map"], "hyp": "0x0"}}, "map.hyp must lie in RAM"),  # type: ignore[dict-item]
-    ({"map": {**HEAD["map"], "ram": hex((1 << 52) - 4096)}}, "RAM"),  # type: ignore[dict-item]
+    ({"map": {}}, "map.gicd is missing"), ({"map": {**HEAD["map"], "ram_bytes": -1}}, "map.ram_bytes"),
+    ({"map": {**HEAD["map"], "gicr_stride": 0}}, "gicr_stride"), ({"id_bits": 60}, "id_bits"),
+    ({"map": {**HEAD["map"], "hyp": "0x0"}}, "map.hyp must lie in RAM"),
+    ({"map": {**HEAD["map"], "ram": hex((1 << 52) - 4096)}}, "RAM"),
 ]  # fmt: skip
 
 
