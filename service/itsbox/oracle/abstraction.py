@@ -6,20 +6,21 @@ hypervisor has written down; ``Abstraction`` turns the whole machine into the st
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import MAPC
 from itsbox.arch.its_registers import FRAME_SIZE, GITS_BASER, GITS_CREADR, GITS_CWRITER, VSGI_FRAME
-from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes, l2_address
+from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes
 from itsbox.arch.redist_registers import GICR_TYPER
 from itsbox.arch.values import align_down, pages_of, pfn_of
 from itsbox.hypervisor.presets import PRESETS
 from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
 from itsbox.memory.ownership import PageState as Seen
-from itsbox.oracle.abstract import Abstract, AbstractIts, AbstractLpis, AbstractPage, AbstractTable, Regions
+from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, AbstractTable, Regions
 from itsbox.oracle.pages import Pages, PageState, Whose
 from itsbox.oracle.records import HostQueue
 from itsbox.oracle.spec import Claims, Facts
@@ -153,16 +154,17 @@ class MachineView:
 
     def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
         """Whether the device table gives the device a translation table that touches a frame."""
-        table = self._its[node].current_table("device")
+        its = self._its[node]
+        table = its.current_table("device")
         if device_id >= table.entries:
             return False
         base, index = table.base, device_id
         if table.indirect:
             slot, index = divmod(device_id, table.per_page)
-            entry = L1Entry.decode(self.word(table.base + slot * L1_ENTRY_SIZE) or 0)
-            if not entry.valid:
+            page = its.l2_page(self.word(table.base + slot * L1_ENTRY_SIZE) or 0, table.page_bytes)
+            if page is None:
                 return False
-            base = l2_address(entry, table.page_bytes)
+            base = page
         device = DTE.decode(self.word(base + index * table.entry_bytes) or 0)
         return bool(device.valid) and pfn in pages_of(device.itt_addr, itt_bytes(device.size, self.ite_bytes))
 
@@ -257,7 +259,7 @@ class Abstraction:
     What is as it was is the same object as before, the whole or a part of it, so that comparing costs nothing.
     """
 
-    __slots__ = ("_gicrs", "_hyp", "_its", "_last", "_ownership", "_same", "_saved", "_view", "_whole", "facts")
+    __slots__ = ("_gicrs", "_hyp", "_its", "_known_pages", "_ownership", "_saved", "_view", "_whole", "facts")
 
     def __init__(self, view: MachineView, ownership: Ownership, hyp: Hypervisor, its: Sequence[Its]) -> None:
         self._view = view
@@ -266,8 +268,7 @@ class Abstraction:
         self._its = its
         self._gicrs = view._gicrs  # noqa: SLF001 - the view's neighbour in this module
         self._saved: object = None
-        self._last: dict[str, Any] = {}
-        self._same = False
+        self._known_pages: dict[int, AbstractPage] = {}
         self._whole: Abstract | None = None
         self.facts = self._facts(view._map)  # noqa: SLF001 - as above
 
@@ -301,35 +302,23 @@ class Abstraction:
         """The abstract state."""
         hyp = self._hyp
         redist, switch = hyp.redistributors, hyp.switch
-        self._same = True
-        known = self._known
-        parts = (
-            known("phase", self._view.phase()),
-            self._pages(),
-            known("its", {n: taken for n in range(len(self._its)) if (taken := self._taken(n)) is not None}),
-            known("registers", self._registers()),
-            known("lpis", {gicr.cpu: _lpis(gicr) for gicr in self._gicrs}),
-            known("finalised", frozenset(switch.finalised)),
-            known("quiesced", dict(switch.quiesced)),
-            known("taken", frozenset(redist.taken)),
-            known("held", dict(redist.held)),
-            known("resident", dict(redist.vlpi.resident)),
-            known("alive", dict(hyp.guests.alive)),
-            known("donated", dict(hyp.guests.owners)),
-            known("tracked", dict(hyp.el2.tracking.users)),
+        now = Abstract(
+            phase=self._view.phase(),
+            pages=self._pages(),
+            its={n: taken for n in range(len(self._its)) if (taken := self._taken(n)) is not None},
+            registers=self._registers(),
+            lpis={gicr.cpu: _lpis(gicr) for gicr in self._gicrs},
+            finalised=frozenset(switch.finalised),
+            quiesced=dict(switch.quiesced),
+            taken=frozenset(redist.taken),
+            held=dict(redist.held),
+            resident=dict(redist.vlpi.resident),
+            alive=dict(hyp.guests.alive),
+            donated=dict(hyp.guests.owners),
+            tracked=dict(hyp.el2.tracking.users),
         )
-        if self._whole is None or not self._same:
-            self._whole = Abstract(*parts)
+        self._whole = now if self._whole is None else _kept(self._whole, now)
         return self._whole
-
-    def _known(self, part: str, value: Any) -> Any:
-        """``value``, or the same object as last time if it is equal."""
-        last = self._last.get(part)
-        if last == value:
-            return last
-        self._last[part] = value
-        self._same = False
-        return value
 
     def _registers(self) -> dict[tuple[int, str], int]:
         registers: dict[tuple[int, str], int] = {}
@@ -347,14 +336,14 @@ class Abstraction:
         """Memory pages that differ from reset, from the plain state of the ownership map."""
         own, saved = self._ownership, self._ownership.state()
         if saved == self._saved:
-            return self._last["pages"]  # type: ignore[no-any-return]  # parts differ in type
+            return self._known_pages
         pages = {}
         for pfn in {*saved["codes"], *saved["pins"]}:
             if own.is_memory(pfn):
                 owner, state, pins = own.describe(pfn)
                 shared = None if state == _OWNED else ("hyp" if own.hyp_may(pfn) else "guest")
                 pages[pfn] = AbstractPage(owner, shared, pins)
-        self._saved, self._last["pages"], self._same = saved, pages, False
+        self._saved, self._known_pages = saved, pages
         return pages
 
     def _taken(self, number: int) -> AbstractIts | None:
@@ -387,6 +376,16 @@ class Abstraction:
                     word = self._view.word(table.base + slot * L1_ENTRY_SIZE)
                     found[table.type, slot] = _level_2_pages(word or 0, table.page_bytes)
         return found
+
+
+def _kept(before: Abstract, now: Abstract) -> Abstract:
+    """``now``, made of the same objects as ``before`` wherever the two are equal."""
+    changes = {}
+    for part in PARTS:
+        old, new = getattr(before, part), getattr(now, part)
+        if new is not old and new != old:
+            changes[part] = new
+    return replace(before, **changes) if changes else before
 
 
 _BASERS: Final = tuple(f"BASER{n}" for n, _ in GITS_BASER.elements())
