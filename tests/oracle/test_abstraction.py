@@ -15,7 +15,7 @@ from itsbox.hypervisor.knobs import KNOBS
 from itsbox.hypervisor.presets import PRESETS
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.ownership import MMIO_DONATE, PIN, SHARE, Transition
-from itsbox.ops import MmioWrite, Store
+from itsbox.ops import Hvc, MmioWrite, Store
 from itsbox.oracle.abstraction import HypervisorRecords, MachineView, claims_of
 from itsbox.oracle.pages import PageState, Whose
 from itsbox.oracle.records import HostQueue
@@ -235,6 +235,23 @@ def test_a_level_1_entry_is_read_as_hardware_reads_it(as_qemu: bool) -> None:
     view = _mapped(rig, 5)
 
     assert _table_of(view, 5, 0) == [False, True, True, False]
+
+
+@pytest.mark.parametrize("low", [0, 0x3000])
+def test_a_table_given_to_a_guest_is_found_behind_any_level_1_entry(low: int) -> None:
+    """H1: the default profile takes the low bits of a level-1 entry for a part of the address, and so does the judge."""
+    rig = Rig(hardening="forward").set_up(indirect=1)
+    rig.machine.apply(MmioWrite(rig.DEVICES, 8, 1 << 63 | rig.DEVICES_L2 + low))
+    for _ in rig.machine.redistributors:
+        rig.machine.apply(Hvc("__pkvm_prot_finalize", ()))
+    _mapped(rig, 5)
+    before = len(rig.machine.violations)
+
+    rig.machine.apply(Hvc("__pkvm_host_donate_guest", (ITT >> 12, ITT >> 12, 1)))
+
+    assert [violation.sentence for violation in rig.machine.violations[before:]] == [
+        "Memory that hardware may write as a translation table was given to the guest (0x47000000)."
+    ]
 
 
 def test_each_its_has_its_own_devices() -> None:
