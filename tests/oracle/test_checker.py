@@ -21,7 +21,8 @@ from itsbox.oracle.log_format import LogError
 from itsbox.oracle.recorder import Recorder, head_line
 from tests.oracle.judged import check_log
 
-NAMES = ["linux-boot", "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A12", "A13", "forged-level-2", "preswitch-itt"]
+NAMES = ["linux-boot", "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13", "A18", "forged-level-2",
+         "preswitch-itt"]  # fmt: skip
 
 
 def _recorded(name: str, preset: str, **fields: Any) -> tuple[Machine, list[str]]:

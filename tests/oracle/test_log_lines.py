@@ -40,7 +40,7 @@ def test_lines_come_before_the_file_has_ended() -> None:
 
 def test_bytes_that_are_no_text_are_named_by_line() -> None:
     """Not by a traceback."""
-    with pytest.raises(LogError, match="line 2: is not UTF-8"):
+    with pytest.raises(LogError, match=r"^line 2: is not UTF-8: invalid start byte$"):
         list(lines_of(io.BytesIO(b"{}\n\xff\n")))
 
 
@@ -49,8 +49,41 @@ def test_a_line_without_an_end_is_not_read_for_ever(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(log_lines, "LINE_MAX", 100)
 
     assert list(lines_of(io.BytesIO(b"x" * 100))) == ["x" * 100]
-    with pytest.raises(LogError, match="line 2: is longer"):
-        list(lines_of(io.BytesIO(b"{}\n" + b"x" * 101)))
+    assert list(lines_of(io.BytesIO(b"x" * 99 + b"\ny"))) == ["x" * 99, "y"]
+    for longer in (b"x" * 101, b"x" * 100 + b"\n", b"x" * 5000):
+        with pytest.raises(LogError) as caught:
+            list(lines_of(io.BytesIO(b"{}\n" + longer)))
+        assert str(caught.value) == "line 2: is longer than 100 bytes"
+
+
+def test_no_more_of_an_endless_line_is_read_than_tells_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One byte more than a line may have."""
+    monkeypatch.setattr(log_lines, "LINE_MAX", 100)
+    asked: list[int] = []
+
+    class Packed(gzip.GzipFile):
+        def readline(self, size: int | None = -1) -> bytes:
+            asked.append(-1 if size is None else size)
+            return super().readline(-1 if size is None else size)
+
+    monkeypatch.setattr(gzip, "GzipFile", Packed)
+    with pytest.raises(LogError):
+        list(lines_of(io.BytesIO(gzip.compress(b"x" * 5000))))
+
+    assert asked == [101]
+
+
+def test_only_the_end_of_a_line_is_cut_off() -> None:
+    """Blanks and letters are its own."""
+    assert list(lines_of(io.BytesIO(b" {} \r\r\nX\t\n\n"))) == [" {} ", "X\t", ""]
+
+
+def test_a_file_stays_open_when_its_lines_have_been_read() -> None:
+    """It is its opener's to close."""
+    file = io.BytesIO(b"{}\n")
+    assert list(lines_of(file)) == ["{}"]
+
+    assert not file.closed
 
 
 def test_a_packed_file_that_breaks_off_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from itsbox.arch.its_commands import MAPC, MAPD, SYNC
 from itsbox.arch.its_registers import GITS_BASER, GITS_CWRITER, TABLE_DEVICES, baser_address
 from itsbox.arch.its_tables import DTE
+from itsbox.host.scenarios import SCENARIOS, run
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.interconnect import Initiator, Why
 from itsbox.ops import Drive, Hvc, Load, MmioWrite, Msi, Op, Store
 from itsbox.oracle.recorder import Recorder
+from tests.oracle.conftest import WRITE
 from tests.oracle.judged import check_log
 
 DEVICE = 5
+DATA = Path(__file__).parents[1] / "data" / "oracle"
 
 
 def _machine(**fields: Any) -> Machine:
@@ -33,6 +37,23 @@ def _recorded(machine: Machine, *ops: Op) -> list[dict[str, Any]]:
 
 def _kinds(lines: list[dict[str, Any]], step: int) -> list[str]:
     return [line["type"] for line in lines[1:] if line["step"] == step]
+
+
+@pytest.mark.parametrize("name, preset", [("A3", "off"), ("A10", "rfc-v1"), ("A18", "rfc-v1")])
+def test_the_log_of_an_attack_is_the_committed_one(name: str, preset: str) -> None:
+    """Line for line: GICv3, GICv4.1, and two ITSs. ``ITSBOX_WRITE_GOLDEN=1`` writes it anew."""
+    scenario = SCENARIOS[name]
+    played = run(name, preset, lambda session: Machine(MachineConfig.make(**session)))
+    machine = Machine(MachineConfig.make(**{**scenario.session(preset), "start": "bare"}))
+    lines = [
+        json.dumps(line) for line in _recorded(machine, *(step.op for step in played.steps if step.op is not None))
+    ]
+    path = DATA / f"log-{name}-{preset}.jsonl"
+    if WRITE:
+        path.write_text("\n".join(lines) + "\n")
+
+    assert lines == path.read_text().splitlines()
+    assert check_log(lines).agrees
 
 
 def test_a_step_begins_with_its_op_and_ends_with_its_end() -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.memory.interconnect import Initiator, Why
-from itsbox.ops import Done, Drive, HvcReturn, Op, Outcome, Refused, Verdict
+from itsbox.ops import CommandRecord, Done, Drive, HvcReturn, Op, Outcome, Verdict
 from itsbox.oracle.log_format import LINE, Access, LogError, head_from_line, line_shapes
 from itsbox.oracle.log_lines import lines_of
 from itsbox.oracle.log_view import LogView
@@ -30,13 +30,15 @@ from itsbox.reasons import Reason
 
 __all__ = ["Recorded", "Report", "check_file", "check_log"]
 
-_SOME_REASON: Final = next(iter(Reason))  # that something was refused counts here, not why
+_SOME_REASON: Final = next(iter(Reason))  # that a hypercall was refused counts here, not why
 _UNKNOWN_OP: Final = Drive("unknown", {})
 _ENTRIES: Final = {"MAPD": Why.DTE, "VMAPP": Why.VTE}
 #: Invariants that rest, in whole or in part, on the hypervisor's own records, which no log has.
 _ON_RECORDS: Final = frozenset({"H2", "H5", "H6", "H8", "H9", "H10", "H13"})
 #: Looks at what other CPUs stored during one trap; a machine of ours needs a handful.
 _RACES_MAX: Final = 10_000_000
+#: Commands of one op, which are kept until it has been judged; the longest queue holds 32,768.
+_COMMANDS_MAX: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,8 @@ class _Judge:
         self.step: int | None = None
         self.seq: int | None = None
         self.op: Op = _UNKNOWN_OP
-        self.refused = self.executed = self.races = 0
+        self.commands: list[CommandRecord] = []
+        self.races = 0
         self.hvc_failed = False
 
     def line(self, line: dict[str, Any]) -> None:
@@ -192,7 +195,8 @@ class _Judge:
         """A step begins."""
         self.step = step
         self.op = _UNKNOWN_OP
-        self.refused = self.executed = self.races = 0
+        self.commands = []
+        self.races = 0
         self.hvc_failed = False
         self.report.broken_off = self.report.complete and step > 0
         self.oracle.begin(self.op, step)
@@ -206,13 +210,8 @@ class _Judge:
         self.report.violations += self.oracle.end(self.op, self._outcome())
 
     def _outcome(self) -> Outcome:
-        """An outcome with as many refusals as the events tell."""
-        if self.hvc_failed:
-            return HvcReturn(0, 0, None, _SOME_REASON)
-        words = (0, 0, 0, 0)
-        records = [(0, None, words, Verdict.REFUSED, None, None)] * self.refused
-        records += [(0, None, words, Verdict.EXECUTED, None, None)] * self.executed
-        return Refused(_SOME_REASON, None, records) if self.refused and not self.executed else Done(records)
+        """What came of the op, as far as events tell."""
+        return HvcReturn(0, 0, None, _SOME_REASON) if self.hvc_failed else Done(self.commands)
 
     # ---------------------------------------------------------------- kinds of line
 
@@ -257,16 +256,26 @@ class _Judge:
         if data["index"] >= 0:
             self.view.mirror(self.oracle.world, data["table"], data["index"], data["new"])
 
+    def _command(self, data: dict[str, Any], verdict: str) -> None:
+        """A command that the ITS or the hypervisor looked at."""
+        if len(self.commands) >= _COMMANDS_MAX:
+            raise ValueError("more commands in one step than can be")
+        self.commands.append((data["slot"], data["name"], data["words"], verdict, None, None))
+
     def take_executed(self, data: dict[str, Any]) -> None:
         """The ITS carried a command out."""
-        self.executed += 1
+        self._command(data, Verdict.EXECUTED)
         why = _ENTRIES.get(data["name"])
         if why is not None and not self.report.complete:
             self.oracle.dma.entry_written(0, (data["slot"], data["name"], data["words"]), why)
 
+    def take_error(self, data: dict[str, Any]) -> None:
+        """The ITS found an error in a command."""
+        self._command(data, Verdict.ERROR)
+
     def take_rejected(self, data: dict[str, Any]) -> None:
         """The hypervisor refused a command."""
-        self.refused += 1
+        self._command(data, Verdict.REFUSED)
 
     def take_hvc(self, data: dict[str, Any]) -> None:
         """A hypercall was answered."""
@@ -297,6 +306,7 @@ _TAKE: Final[dict[str, Callable[[_Judge, Any], None]]] = {
     "page.state": _Judge.take_page,
     "shadow.table": _Judge.take_level_1,
     "command.executed": _Judge.take_executed,
+    "command.error": _Judge.take_error,
     "command.rejected": _Judge.take_rejected,
     "trap.hvc": _Judge.take_hvc,
     "session.restored": _Judge.take_restored,

@@ -282,7 +282,8 @@ def line_shapes(head: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
         "page.state": changed_pages,
         "shadow.table": _shadow,
         "command.executed": _executed,
-        "command.rejected": record(),
+        "command.error": _COMMAND_LOOKED_AT,
+        "command.rejected": _COMMAND_LOOKED_AT,
         "trap.hvc": record(function=optional(_function), errno=optional(_NAME)),
         "session.restored": record(),
         "violation": record(
@@ -312,6 +313,9 @@ def _shadow(value: Any) -> dict[str, Any]:
 
 
 _SHADOW: Final = record(table=optional(_NAME), index=whole(-1, STRUCTURE_MAX // 8 - 1), new=optional(_U64))
+_COMMAND_LOOKED_AT: Final = record(
+    slot=Optional(whole(0, 1 << 16), 0), name=Optional(optional(_NAME)), words=Optional(_WORDS, (0, 0, 0, 0))
+)
 _EXECUTED: Final = record(slot=whole(0, 1 << 16), name=optional(_NAME), words=_WORDS)
 
 
