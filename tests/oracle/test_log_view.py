@@ -116,6 +116,7 @@ def test_the_first_page_of_somebody_else_is_found() -> None:
     assert view.foreign(pfn(HOST) + 8, pfn(MAP["guest"]) - 1) is None
     assert view.foreign(pfn(HOST) + 8, pfn(MAP["guest"])) == pfn(MAP["guest"])
     assert view.foreign(pfn(MAP["its"]), pfn(MAP["its"])) is None
+    assert view.foreign(pfn(RAM_END) - 1, 1 << 40) == pfn(RAM_END) - 1
     view.set_page(pfn(RAM_END) - 1, page_text("host OWNED"))
     assert view.foreign(pfn(RAM_END) - 1, 1 << 40) is None
 
@@ -178,6 +179,7 @@ def test_level_1_entries_are_those_of_the_last_line() -> None:
     _hardware(view, {"baser": both, "level_1": {"0": [[0, _entry(L2)], [8191, 7]], "1": [[1, 9]]}})
 
     assert list(view.words(L1, PAGE64)) == [(0, _entry(L2)), (8191, 7)]
+    assert [type(index) for index, _ in view.words(L1, PAGE64)] == [int, int]
     assert list(view.words(L1, PAGE64 - 8)) == [(0, _entry(L2))]
     assert list(view.words(L1 + 8, PAGE64 - 8)) == [(8190, 7)]
     assert list(view.words(FLAT, 16)) == [(1, 9)]

@@ -137,7 +137,7 @@ class LogView:
             for n, entries in each["level_1"].items():
                 self._set_level_1(node.baser[n], entries)
         self._overwritten = {
-            (number, device_id): pages_of(addr, length) if length else range(0)
+            (number, device_id): pages_of(addr, length)
             for number, each in enumerate(data["its"])
             for device_id, addr, length in each["overwritten"]
         }
