@@ -164,11 +164,11 @@ def test_words_are_read_where_memory_answers() -> None:
     """Up to the last eight bytes of RAM; nothing below it and nothing that reaches beyond its end."""
     machine = _machine(start="bare")
     view, low, end = _view(machine), machine.map.ram, machine.map.ram + machine.map.ram_bytes
-    for addr, word in ((low, 5), (low + 24, 6), (end - 16, 0), (end - 8, 7)):
+    for addr, word in ((low, 5), (low + 24, 1 << 63 | 6), (end - 16, 0), (end - 8, 7)):
         machine.memory.write(addr, 8, word)
 
     assert [view.word(addr) for addr in (low - 8, low, low + 8, end - 8, end - 7, end)] == [None, 5, 0, 7, None, None]
-    assert list(view.words(low, 32)) == [(0, 5), (3, 6)]
+    assert list(view.words(low, 32)) == [(0, 5), (3, 1 << 63 | 6)]
     assert list(view.words(low, 24)) == [(0, 5)]
     assert list(view.words(end - 16, 16)) == [(1, 7)]
     assert list(view.words(end - 8, 16)) == list(view.words(low - 8, 16)) == []

@@ -52,6 +52,9 @@ _MEMORY: Final = {
     )
 }
 """What host, hypervisor and guest each see of a page of memory, to its class: made once, since most pages have no pins."""
+_FRAME: Final = PageState(Whose.DEVICE, _OWNED, 0)
+_NOTHING: Final = PageState(Whose.MISSING, _OWNED, 0)
+"""Neither is ever shared or pinned: whoever it belongs to has it alone."""
 _FEW: Final = 8  # so many words are found as soon in a list as in a set
 _LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 
@@ -69,9 +72,7 @@ class OwnershipPages:
         """The page's class, state and pins now."""
         own = self._ownership
         if pfn not in own.ram:
-            _, state, pins = own.describe(pfn)
-            known = any(pfn in frames for frames in self._devices)
-            return PageState(Whose.DEVICE if known else Whose.MISSING, state, pins)
+            return _FRAME if any(pfn in frames for frames in self._devices) else _NOTHING
         page, pins = _MEMORY[own.states(pfn)], own.pins(pfn)
         return page._replace(pins=pins) if pins else page
 
@@ -328,8 +329,8 @@ class Abstraction:
             registers[n, "CBASER"] = node.cbaser
             registers[n, "CWRITER"] = node.cwriter
             registers[n, "CREADR"] = node.creadr
-            for name, value in zip(_BASERS, node.baser, strict=True):
-                registers[n, name] = value
+            for k, name in enumerate(_BASERS):
+                registers[n, name] = node.baser[k]
         return registers
 
     def _pages(self) -> dict[int, AbstractPage]:
@@ -404,9 +405,12 @@ def _vsgi_frame(node: Its, where: MemoryMap) -> int:
 
 
 def _group(typer: GICR_TYPER) -> int:
-    """Which redistributors share a configuration table: those that agree in so many levels of affinity (CommonLPIAff)."""
-    levels = typer.common_lpi_aff
-    return typer.affinity_value // 256 ** (4 - levels) if levels else 0
+    """Which redistributors share a configuration table: those that agree in so many of four levels of affinity (CommonLPIAff).
+
+    With none to agree in, all of them.
+    """
+    group: int = typer.affinity_value // 256 ** (4 - typer.common_lpi_aff)
+    return group
 
 
 def _tables_of(state: ItsState) -> tuple[AbstractTable, ...]:
