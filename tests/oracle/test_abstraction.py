@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -127,21 +128,23 @@ def test_registers_are_read_as_they_are() -> None:
     assert view.gicrs() == (Gicr(False, 0, 0), Gicr(True, 5, 6))
 
 
-def test_a_register_that_moves_is_noticed_once() -> None:
+def test_a_write_that_moves_registers_is_noticed_once() -> None:
     """Any that says what memory hardware uses, of any ITS or redistributor; where commands are is no such thing."""
     machine = _machine(profile="virt-gicv4-dual-its", cpus=2, start="bare")
-    view = _view(machine)
-    places: list[tuple[Any, str, Any]] = [
-        (machine.its[1], "ctlr", 1), (machine.its[1], "cbaser", 2), (machine.its[0], "baser", [9, *range(7)]),
-        (machine.its[0], "baser", [9, *range(6), 7]), (machine.redistributors[1], "enable_lpis", True),
-        (machine.redistributors[1], "propbaser", 3), (machine.redistributors[0], "pendbaser", 4),
-    ]  # fmt: skip
+    view, (first, second), (cpu0, cpu1) = _view(machine), machine.its, machine.redistributors
     assert view.registers_moved() is False
 
-    for part, name, value in places:
-        setattr(part, name, value)
+    moves: list[Callable[[], None]] = [
+        lambda: second.set_cbaser(2 << 12), lambda: first.set_baser(0, 9 << 12), lambda: second.set_ctlr(1),
+        lambda: first.set_state(first.state()), lambda: cpu1.set_ctlr(1), lambda: cpu1.set_propbaser(3 << 12),
+        lambda: cpu0.set_pendbaser(4 << 16), lambda: cpu0.set_state(cpu0.state()),
+    ]  # fmt: skip
+    for move in moves:
+        move()
         assert (view.registers_moved(), view.registers_moved()) == (True, False)
-    machine.its[0].cwriter = machine.its[0].creadr = 0x20
+    first.set_cwriter(0x20)
+    first.set_creadr(0x20)
+    second.set_cbaser(0)  # ignored: it is enabled
     assert view.registers_moved() is False
 
 
