@@ -252,6 +252,7 @@ class Its:
         self.ctlr, self.cbaser = state["ctlr"], state["cbaser"]
         self.cwriter, self.creadr = state["cwriter"], state["creadr"]
         self.baser = list(state["baser"])
+        self.interconnect.moves += 1
         self.waiting = state["waiting"]
         self.records, self.command = [], None
         # The base registers are locked while enabled: if they and Enabled are the same, so is what was taken from them.
@@ -265,6 +266,7 @@ class Its:
         written, old = _control(value), _control(self.ctlr)
         renumbered = self._numbered_by_software() and not old.enabled
         self.ctlr = self._ctlr_word(written.enabled, written.its_number if renumbered else old.its_number)
+        self.interconnect.moves += 1
         if written.enabled:
             self._latch()
         else:
@@ -284,6 +286,7 @@ class Its:
         """Write GITS_CBASER: ignored while enabled; resets GITS_CREADR, Stalled included."""
         if not self.enabled:
             self.cbaser = value & self.profile.cbaser_writable
+            self.interconnect.moves += 1
             self.creadr = 0
 
     def set_cwriter(self, value: int) -> None:
@@ -309,6 +312,7 @@ class Its:
         if not self.enabled and self.profile.baser_reset[n]:
             writable = self.profile.baser_writable
             self.baser[n] = value & writable | self.profile.baser_reset[n] & ~writable
+            self.interconnect.moves += 1
 
     def _latch(self) -> None:
         """Take the queue and the tables from the registers, as the ITS does when it is enabled."""

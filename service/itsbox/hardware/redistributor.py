@@ -127,6 +127,7 @@ class Redistributor:
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Take back what ``state`` gave."""
         self.enable_lpis, self.waker, propbaser, pendbaser, bank, vlpi = state
+        self.interconnect.moves += 1
         if propbaser != self.propbaser:
             self.set_propbaser(propbaser)
         if pendbaser != self.pendbaser:
@@ -144,6 +145,7 @@ class Redistributor:
     def set_ctlr(self, value: int) -> None:
         """Write GICR_CTLR."""
         self.enable_lpis = bool(_control(value).enable_lpis)
+        self.interconnect.moves += 1
 
     def set_waker(self, value: int) -> None:
         """Write GICR_WAKER: ChildrenAsleep follows ProcessorSleep at once."""
@@ -153,6 +155,7 @@ class Redistributor:
     def set_propbaser(self, value: int) -> None:
         """Write GICR_PROPBASER: where the configuration table lies and how many INTIDs it covers."""
         self.propbaser = value
+        self.interconnect.moves += 1
         register = _configuration(value)
         self.config_table = register.physical_address
         self.id_bits = min(register.id_bits, self.profile.gicr_idbits)
@@ -161,6 +164,7 @@ class Redistributor:
     def set_pendbaser(self, value: int) -> None:
         """Write GICR_PENDBASER: where the pending table lies. PTZ has no effect: RAM is read as it is."""
         self.pendbaser = value
+        self.interconnect.moves += 1
         self.pending_table = _pending(value).physical_address
 
     def invalidate(self, register: GICR_INVLPIR | GICR_INVALLR) -> None:

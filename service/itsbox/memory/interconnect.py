@@ -64,16 +64,18 @@ Watch: TypeAlias = Callable[[int, bool, int, int, str], None]
 class Interconnect:
     """Memory as the initiators see it, everything coherent.
 
-    ``watch`` is the oracle's ear, or None.
+    ``watch`` is the oracle's ear, or None. ``moves`` counts the writes to registers that say what memory hardware uses, by whoever
+    makes them, so that nobody need compare the registers after each op.
     Invariant: no access reaches ``mem`` outside RAM. Every page that exists lies in RAM, so that an access inside one needs no
     other check; most are.
     """
 
-    __slots__ = ("mem", "watch")
+    __slots__ = ("mem", "moves", "watch")
 
     def __init__(self, mem: PhysMem) -> None:
         self.mem = mem
         self.watch: Watch | None = None
+        self.moves = 0
 
     def read(self, initiator: int, addr: int, size: int, why: str) -> int | None:
         """``size`` (1, 2, 4, 8) bytes little-endian, or None for a failed transaction."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import MAPC
@@ -56,7 +55,6 @@ _FRAME: Final = PageState(Whose.DEVICE, _OWNED, 0)
 _NOTHING: Final = PageState(Whose.MISSING, _OWNED, 0)
 """Neither is ever shared or pinned: whoever it belongs to has it alone."""
 _FEW: Final = 8  # so many words are found as soon in a list as in a set
-_LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 
 
 class OwnershipPages:
@@ -88,7 +86,7 @@ class MachineView:
     """
 
     __slots__ = (
-        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_stamp", "id_bits", "ite_bytes", "pages", "phase",
+        "_gicrs", "_guards", "_interconnect", "_its", "_map", "_moves", "id_bits", "ite_bytes", "pages", "phase",
         "pta", "vmapp_v41",
     )  # fmt: skip
 
@@ -116,8 +114,7 @@ class MachineView:
         self.vmapp_v41 = bool(its[0].typer.vmapp)
         self.ite_bytes = its[0].ite_bytes
         self.id_bits = its[0].profile.gicr_idbits
-        self._stamp: list[object] = []
-        self.registers_moved()
+        self._moves = interconnect.moves
 
     def executing(self) -> tuple[int, Command | None]:
         """(ITS, command) that is being carried out."""
@@ -131,14 +128,9 @@ class MachineView:
         return tuple(Node(node.enabled, node.cbaser, tuple(node.baser)) for node in self._its)
 
     def registers_moved(self) -> bool:
-        """Whether a register that says what memory hardware uses changed since this was last asked."""
-        stamp: list[object] = [*map(_LPI_REGISTERS, self._gicrs)]
-        for node in self._its:
-            stamp += (node.ctlr, node.cbaser, *node.baser)
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp
-        return True
+        """Whether a register that says what memory hardware uses was written since this was last asked."""
+        moved, self._moves = self._moves != self._interconnect.moves, self._interconnect.moves
+        return moved
 
     def gicrs(self) -> tuple[Gicr, ...]:
         """Every redistributor."""

@@ -67,7 +67,7 @@ class View(Protocol):
         """Every ITS."""
 
     def registers_moved(self) -> bool:
-        """Whether a register that says what memory hardware uses changed since this was last asked."""
+        """Whether a register that says what memory hardware uses was written since this was last asked."""
 
     def gicrs(self) -> tuple[Gicr, ...]:
         """Every redistributor."""
