@@ -64,8 +64,8 @@ Watch: TypeAlias = Callable[[int, bool, int, int, str], None]
 class Interconnect:
     """Memory as the initiators see it, everything coherent.
 
-    ``watch`` is the oracle's ear, or None. ``moves`` counts the writes to registers that say what memory hardware uses, by whoever
-    makes them, so that nobody need compare the registers after each op.
+    ``watch`` is the oracle's ear, or None. ``moves`` counts the writes to registers that say what memory hardware uses, so that
+    nobody need compare the registers after each op.
     Invariant: no access reaches ``mem`` outside RAM. Every page that exists lies in RAM, so that an access inside one needs no
     other check; most are.
     """

@@ -319,31 +319,32 @@ class Dma:
 
     def hyp(self, is_write: bool, addr: int, length: int) -> None:
         """An access of the hypervisor: it must not act on memory that is neither its own nor shared with it."""
-        frames = range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1)
-        known = self.hyp_writes if is_write else self.hyp_reads
-        if not known.issuperset(frames):
-            self._look_hyp(is_write, addr, length, known)
-        if is_write:
-            if not self.world.level_1.isdisjoint(frames):
-                self._note_l1(addr, length)
-        elif not self.shared.isdisjoint(frames) and type(self.op) is not Drive:
-            self._note_read(addr, length)  # the driver's stores lie between traps, not inside one
-
-    def _look_hyp(self, is_write: bool, addr: int, length: int, known: set[int]) -> None:
+        known, noted = (self.hyp_writes, self.world.level_1) if is_write else (self.hyp_reads, self.shared)
+        notable = False
         for pfn in range(addr >> PAGE_SHIFT, (addr + length - 1 >> PAGE_SHIFT) + 1):
-            if pfn in known:
-                continue
-            whose = self.view.pages.page(pfn).whose
-            if whose == Whose.GUEST or (is_write and whose == Whose.HOST and self.deprivileged):
-                low = max(addr, pfn << PAGE_SHIFT)
-                high = min(addr + length, pfn + 1 << PAGE_SHIFT)
-                access = "write" if is_write else "read"
-                self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, high - low, whose))
-                continue
-            self.judged.add(pfn)
-            known.add(pfn)
-            if whose == Whose.SHARED:
-                self.shared.add(pfn)
+            if pfn not in known:
+                self._look_hyp(is_write, addr, length, pfn)
+            if pfn in noted:
+                notable = True
+        if notable:
+            if is_write:
+                self._note_l1(addr, length)
+            elif type(self.op) is not Drive:
+                self._note_read(addr, length)  # the driver's stores lie between traps, not inside one
+
+    def _look_hyp(self, is_write: bool, addr: int, length: int, pfn: int) -> None:
+        """Judge one page of an access of the hypervisor."""
+        whose = self.view.pages.page(pfn).whose
+        if whose == Whose.GUEST or (is_write and whose == Whose.HOST and self.deprivileged):
+            low = max(addr, pfn << PAGE_SHIFT)
+            high = min(addr + length, pfn + 1 << PAGE_SHIFT)
+            access = "write" if is_write else "read"
+            self.report(Finding(DEPUTY, "memory", Initiator.HYP, access, Why.HYP, low, high - low, whose))
+            return
+        self.judged.add(pfn)
+        (self.hyp_writes if is_write else self.hyp_reads).add(pfn)
+        if whose == Whose.SHARED:
+            self.shared.add(pfn)
 
     def _note_l1(self, addr: int, length: int) -> None:
         found = self.world.table_at(addr)

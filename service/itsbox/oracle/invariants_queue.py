@@ -43,10 +43,8 @@ def h2(scene: Scene) -> Iterator[Broken]:
 
 def h8(scene: Scene) -> Iterator[Broken]:
     """The host's read pointer: not beyond its write pointer, not further than commands were looked at."""
-    was = {queue.node: queue for queue in scene.before}
-    looked_at = sum(scene.verdicts()) * COMMAND_SIZE
     for queue in scene.queues:
-        before = was.get(queue.node)
+        before = scene.was(queue.node)
         if before is None or before.addr != queue.addr or not queue.creadr + queue.cwriter:
             continue  # no queue yet, another one, or reset by a write to GITS_CBASER
         if queue.cwriter >= queue.length:
@@ -60,7 +58,7 @@ def h8(scene: Scene) -> Iterator[Broken]:
             yield Broken(
                 H8, "The host's GITS_CREADR is past its GITS_CWRITER.", queue.addr, queue.length, PageUse.QUEUE
             )
-        elif moved > looked_at:
+        elif moved > sum(scene.verdicts()) * COMMAND_SIZE:
             yield Broken(H8, "The host's GITS_CREADR moved over commands that nobody looked at.",
                          queue.addr, queue.length, PageUse.QUEUE)  # fmt: skip
 

@@ -64,9 +64,19 @@ class Scene:
     before: tuple[HostQueue, ...] = ()
     queues: tuple[HostQueue, ...] = ()
 
+    def was(self, node: int) -> HostQueue | None:
+        """The host's queue of an ITS when the op began."""
+        for queue in self.before:
+            if queue.node == node:
+                return queue
+        return None
+
     def waiting(self) -> bool:
         """Whether accepted commands wait in a hardware queue, or did when the op began."""
-        return any(queue.waiting for queue in (*self.before, *self.queues))
+        for queue in self.queues:
+            if queue.waiting:
+                return True
+        return any(queue.waiting for queue in self.before)
 
     def writes(self, register: type[Register]) -> bool:
         """Whether the op writes a register, or half of it."""
@@ -80,9 +90,11 @@ class Scene:
             return int(outcome.reason is not None), 0
         if not isinstance(outcome, (Done, Refused)):
             return 0, 0
-        refused = [record[3] for record in outcome.commands].count(Verdict.REFUSED)
-        executed = len(outcome.commands) - refused
-        return refused or int(isinstance(outcome, Refused)), executed
+        refused = 0
+        for record in outcome.commands:
+            if record[3] == Verdict.REFUSED:
+                refused += 1
+        return refused or int(isinstance(outcome, Refused)), len(outcome.commands) - refused
 
 
 def whole(pfn: int) -> tuple[int, int]:
