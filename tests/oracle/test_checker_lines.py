@@ -85,6 +85,32 @@ def test_a_hypercall_that_failed_leaves_no_page_behind(errno: str | None, found:
     assert [oracle for _, oracle, _ in _found(report)] == found
 
 
+def test_a_driver_is_many_traps() -> None:
+    """What one of them was refused, another may have been granted."""
+    drive: Line = ("op", {"op": "driver", "call": "map_device", "args": {}})
+    lines = [_page(HOST, "host SHARED_OWNED"), _command("rejected", SYNC0), END]
+
+    assert _found(_judged(DEPRIVILEGED, [drive, *lines])) == []
+    assert [oracle for _, oracle, _ in _found(_judged(DEPRIVILEGED, [drive, END], [CWRITER, *lines]))] == ["H9"]
+
+
+def test_stores_of_other_cpus_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each against what the trap has read, each read against those; no machine has so many in one trap."""
+    monkeypatch.setattr(checker, "_RACES_MAX", 6)
+    cpu = {**ACCESS, "addr": hex(HOST), "phase": "deprivileged"}
+    read: Line = ("dma", {**cpu, "initiator": "hyp", "why": "hyp", "write": False})
+    store: Line = ("dma", {**cpu, "initiator": "host", "why": "host"})
+    shared = _page(HOST, "host SHARED_OWNED")
+
+    assert (
+        _judged(DEPRIVILEGED, [CWRITER, shared, *[read] * 3, *[store] * 2, END], [CWRITER, read, store, END]).steps == 3
+    )
+    for lines, line in (([*[read] * 3, *[store] * 3], 11), ([read, *[store] * 3, read, read], 11)):
+        with pytest.raises(LogError) as caught:
+            check_log(_log(DEPRIVILEGED, [CWRITER, shared, *lines, END]))
+        assert (caught.value.line, caught.value.message) == (line, "more stores of other CPUs in one trap than can be")
+
+
 def _two_levels(entries: list[tuple[int, int]]) -> Line:
     """Registers with a two-level device table."""
     baser = GITS_BASER.decode(0).replace(
@@ -249,6 +275,25 @@ def test_a_phase_holds_until_another_is_told() -> None:
 
     assert _found(_judged([CWRITER, entry, END], [CWRITER, entry, END])) == [(2, "DMA", "host-entry")]
     assert _judged([CWRITER, entry, ("end", {"phase": "trusted"})], [CWRITER, entry, END]).isolated
+
+
+def test_a_phase_is_told_by_accesses_too() -> None:
+    """A step that has no end, as in a log that breaks off, is in the phase of its last access."""
+    entry: Line = ("dma", {**ACCESS, "addr": hex(FLAT)})
+    late: Line = ("dma", {**entry[1], "phase": "deprivileged"})
+
+    assert _found(_judged([CWRITER, late], [CWRITER, entry])) == [(2, "DMA", "host-entry")]
+
+
+def test_a_log_may_begin_with_step_0() -> None:
+    """What is found or told there is of that step."""
+    lines = [json.dumps(HEAD), *(json.dumps({"step": 0, "type": kind, "data": data}) for kind, data in (
+        CWRITER, FOREIGN, _told("itsb1-x", "H5"), END,
+    ))]  # fmt: skip
+    report = check_log(lines)
+
+    assert [violation.step for violation in report.violations] == [0]
+    assert [told.step for told in report.recorded] == [0]
 
 
 def test_a_command_on_record_is_that_of_its_access() -> None:

@@ -160,6 +160,60 @@ def test_an_entry_that_the_host_overwrote_is_told(
     assert [(v.step, v.bucket) for v in report.violations] == [(v.step, v.bucket) for v in machine.violations]
 
 
+def _overwritten(recorder: Recorder) -> list[Any]:
+    """What the last ``hardware`` line says of the first ITS."""
+    told = [line for line in recorder.lines if line.get("type") == "hardware"]
+    found: list[Any] = told[-1]["data"]["its"][0]["overwritten"]
+    return found
+
+
+def _mapped(machine: Machine, recorder: Recorder, *devices: int) -> tuple[int, list[int]]:
+    """Devices with tables of two pages, a page apart; the first table, and the addresses of the devices' entries."""
+    itt, made = machine.map.ram + machine.map.ram_bytes // 2, len(recorder.lines)
+    for n, device_id in enumerate(devices):
+        for op in _post(machine, MAPD(device_id=device_id, size=8, itt_addr=itt + n * 0x3000, valid=1)):
+            recorder.apply(op)
+    accesses = [line["data"] for line in recorder.lines[made:] if line["type"] == "dma"]
+    return itt, [int(each["addr"], 16) for each in accesses if each["why"] == Why.DTE and each["write"]]
+
+
+def test_of_overwritten_entries_those_are_told_whose_pages_changed_hands() -> None:
+    """The others', and those of devices that were unmapped, say nothing about that page."""
+    machine = _machine(hardening="forward")
+    recorder = Recorder(machine)
+    recorder.apply(Drive("probe", {}))
+    recorder.apply(Drive("deprivilege", {}))
+    itt, entries = _mapped(machine, recorder, 5, 6, 7)
+    for entry in entries[:2]:
+        recorder.apply(Store(entry, bytes(DTE.SIZE)))
+    frames = [(itt >> 12) + n for n in range(9)]
+
+    def given(pfn: int) -> list[Any]:
+        recorder.apply(Hvc("__pkvm_host_donate_guest", (pfn, pfn, 1)))
+        return _overwritten(recorder)
+
+    assert given(frames[2]) == []
+    assert given(frames[4]) == [[6, "0x0", 0]]
+    assert given(frames[0]) == [[5, "0x0", 0]]
+    assert given(frames[6]) == []  # its entry is what its command wrote
+    for op in _post(machine, MAPD(device_id=5, size=0, itt_addr=0, valid=0)):
+        recorder.apply(op)
+    assert given(frames[1]) == []
+
+
+def test_an_entry_that_names_another_table_is_told_with_it() -> None:
+    """Address and bytes of the table that the device has now."""
+    machine = _machine(hardening="forward")
+    recorder = Recorder(machine)
+    recorder.apply(Drive("probe", {}))
+    recorder.apply(Drive("deprivilege", {}))
+    itt, (entry,) = _mapped(machine, recorder, 5)
+    recorder.apply(Store(entry, DTE.STRUCT.pack(*DTE(valid=1, size=1, itt_addr=itt + 0x8000).encode())))
+    recorder.apply(Hvc("__pkvm_host_donate_guest", (itt >> 12, itt >> 12, 1)))
+
+    assert _overwritten(recorder) == [[5, hex(itt + 0x8000), 4 * machine.its[0].ite_bytes]]
+
+
 @pytest.mark.parametrize("oracle", ["off", "lockstep"])
 def test_the_log_is_the_same_whoever_watches(oracle: str) -> None:
     """The recorder asks the machine, not its oracle."""

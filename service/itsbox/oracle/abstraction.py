@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from itsbox.arch.its_commands import MAPC
 from itsbox.arch.its_registers import FRAME_SIZE, GITS_BASER, GITS_CREADR, GITS_CWRITER, VSGI_FRAME
-from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes
+from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry
 from itsbox.arch.redist_registers import GICR_TYPER
 from itsbox.arch.values import align_down, pages_of, pfn_of
 from itsbox.hypervisor.presets import PRESETS
@@ -20,6 +20,7 @@ from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
 from itsbox.memory.ownership import PageState as Seen
 from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, AbstractTable, Regions
+from itsbox.oracle.device_table import translation_table, word_at
 from itsbox.oracle.pages import Pages, PageState, Whose
 from itsbox.oracle.records import HostQueue
 from itsbox.oracle.spec import Claims, Facts
@@ -147,24 +148,12 @@ class MachineView:
 
     def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
         """Whether the device table gives the device a translation table that touches a frame."""
-        its = self._its[node]
-        table = its.current_table("device")
-        if device_id >= table.entries:
-            return False
-        base, index = table.base, device_id
-        if table.indirect:
-            slot, index = divmod(device_id, table.per_page)
-            page = its.l2_page(self.word(table.base + slot * L1_ENTRY_SIZE) or 0, table.page_bytes)
-            if page is None:
-                return False
-            base = page
-        device = DTE.decode(self.word(base + index * table.entry_bytes) or 0)
-        return bool(device.valid) and pfn in pages_of(device.itt_addr, itt_bytes(device.size, self.ite_bytes))
+        table = translation_table(self._its[node], self._interconnect.mem, device_id)
+        return pfn in pages_of(*table)
 
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them."""
-        memory = self._interconnect.mem
-        return memory.read(addr, 8) if memory.contains(addr, 8) else None
+        return word_at(self._interconnect.mem, addr)
 
     def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
         """(index, doubleword) of the doublewords of a range that are not zero."""

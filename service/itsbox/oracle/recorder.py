@@ -11,10 +11,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from itsbox.arch.its_commands import MAPD
-from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, L1Entry, itt_bytes, l2_address
+from itsbox.arch.its_tables import L1Entry, itt_bytes
 from itsbox.arch.values import PAGE_SHIFT, pages_of
 from itsbox.events import PAGE_STATE, render
 from itsbox.memory.interconnect import Initiator, Why
+from itsbox.oracle.device_table import translation_table
 from itsbox.oracle.log_format import FORMAT, op_line
 from itsbox.oracle.provenance import table_of
 
@@ -272,35 +273,10 @@ class Recorder:
         found: list[list[list[Any]]] = [[] for _ in self.machine.its]
         near = {key for pfn in {*pages, None} & self._users.keys() for key in self._users[pfn]}
         for node, device_id in sorted(key for key in near if not pages.isdisjoint(self._devices[key])):
-            addr, length = self._table_in_memory(node, device_id)
+            addr, length = translation_table(self.machine.its[node], self.machine.interconnect.mem, device_id)
             if pages_of(addr, length) != self._devices[node, device_id]:
                 found[node].append([device_id, hex(addr), length])
         self._overwritten = found
-
-    def _table_in_memory(self, node: int, device_id: int) -> tuple[int, int]:
-        """Address and bytes of the table that a device's entry names now; no bytes if it names none."""
-        entry = self._device_entry(node, device_id)
-        if entry is None or not entry.valid:
-            return 0, 0
-        return entry.itt_addr, itt_bytes(entry.size, self.machine.its[node].ite_bytes)
-
-    def _device_entry(self, node: int, device_id: int) -> DTE | None:
-        """A device's entry as it is in memory, or None if there is no place for one."""
-        table = self.machine.its[node].current_table("device")
-        if device_id >= table.entries:
-            return None
-        base, index = table.base, device_id
-        if table.indirect:
-            slot, index = divmod(device_id, table.per_page)
-            level_1 = L1Entry.decode(self._word(base + slot * L1_ENTRY_SIZE))
-            if not level_1.valid:
-                return None
-            base = l2_address(level_1, table.page_bytes)
-        return DTE.decode(self._word(base + index * table.entry_bytes))
-
-    def _word(self, addr: int) -> int:
-        memory = self.machine.interconnect.mem
-        return memory.read(addr, 8) if memory.contains(addr, 8) else 0
 
 
 def _blocks(pages: range) -> Iterable[int | None]:
