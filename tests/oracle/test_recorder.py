@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from itsbox.arch.its_commands import MAPC, MAPD, SYNC
-from itsbox.arch.its_registers import GITS_BASER, GITS_CWRITER, TABLE_DEVICES, baser_address
+from itsbox.arch.its_registers import GITS_BASER, GITS_CTLR, GITS_CWRITER, TABLE_DEVICES, baser_address
 from itsbox.arch.its_tables import DTE
 from itsbox.host.scenarios import SCENARIOS, run
 from itsbox.machine import Machine, MachineConfig
@@ -93,6 +93,25 @@ def test_a_level_1_entry_that_the_host_stores_is_told() -> None:
     assert [1, hex(1 << 63 | machine.map.ram)] in hardware["data"]["its"][0]["level_1"][str(n)]
 
 
+def test_of_a_level_1_table_its_valid_entries_are_told() -> None:
+    """What else stands in it is no entry, and a table in missing memory has none."""
+    machine = _machine()
+    recorder = Recorder(machine)
+    recorder.apply(Drive("probe", {}))
+    its = machine.its[0]
+    n = next(n for n, value in enumerate(its.baser) if GITS_BASER.decode(value).type == TABLE_DEVICES)
+    recorder.apply(Store(baser_address(GITS_BASER.decode(its.baser[n])) + 8, (0x5000).to_bytes(8, "little")))
+
+    def told() -> Any:
+        return [line for line in recorder.lines if line.get("type") == "hardware"][-1]["data"]["its"][0]["level_1"]
+
+    assert 1 not in [index for index, _ in told()[str(n)]]
+    recorder.apply(MmioWrite(machine.map.its + GITS_CTLR.OFFSET, 4, 0))
+    nowhere = GITS_BASER.decode(its.baser[n]).replace(physical_address=0x9_0000_0000 >> 12)
+    recorder.apply(MmioWrite(machine.map.its + GITS_BASER.OFFSET + 8 * n, 8, nowhere.word()))
+    assert told()[str(n)] == []
+
+
 def test_lines_can_be_taken_while_the_log_grows() -> None:
     """Together they are the log that one would have had in the end."""
     ops = [Drive("map_device", {"device_id": n, "events": 2}) for n in range(3)]
@@ -128,8 +147,12 @@ def test_messages_to_no_redistributor_are_in_the_log() -> None:
 
     assert [v.kind.rule for v in machine.violations].count("message") == 1
     assert [(v.step, v.bucket) for v in report.violations] == [(v.step, v.bucket) for v in machine.violations]
-    told, *_ = [line for line in lines if line.get("data", {}).get("why") == Why.RD_BASE]
-    assert told["data"]["command"][1] == "SYNC"
+    *_, told = [line["data"] for line in lines if line.get("data", {}).get("why") == Why.RD_BASE]
+    words = [hex(word) for word in SYNC(rd_base=machine.map.hyp >> 16).encode()]
+    assert told == {
+        "initiator": "its", "write": True, "addr": hex(machine.map.hyp), "length": 4, "why": Why.RD_BASE, "its": 0,
+        "command": [machine.its[0].cwriter // 32 - 1, "SYNC", words], "phase": "trusted",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("pages_listed", [1024, 0])
