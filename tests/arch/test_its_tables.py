@@ -23,6 +23,7 @@ from itsbox.arch.its_tables import (
     l1_entries,
     l1_index,
     l2_address,
+    level_2_page,
     l2_index,
     paged_offset,
     two_level_entries,
@@ -137,3 +138,12 @@ def test_a_device_has_two_to_the_size_plus_one_events() -> None:
     """MAPD's Size is bits minus one, up to the full 32 bits; the ITT is that many entries."""
     assert [event_count(size) for size in (0, 7, 15, 31)] == [2, 256, 65536, 1 << 32]
     assert itt_bytes(7, 12) == 3072
+
+
+@pytest.mark.parametrize("as_qemu, page", [(False, 0x4567_0000), (True, 0x4567_89AB)])
+def test_what_a_level_1_entry_names(as_qemu: bool, page: int) -> None:
+    """Below the page size bits are RES0, and QEMU's model counts them; without Valid there is no page."""
+    word = L1Entry(address=0x4567_8000, valid=1).encode()[0] | 0x9AB
+
+    assert level_2_page(word, 64 * KB, as_qemu=as_qemu) == page
+    assert level_2_page(word & ~(1 << 63), 64 * KB, as_qemu=as_qemu) is None

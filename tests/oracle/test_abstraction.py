@@ -240,6 +240,23 @@ def test_a_level_1_entry_is_read_as_hardware_reads_it(as_qemu: bool) -> None:
     assert _table_of(view, 5, 0) == [False, True, True, False]
 
 
+@pytest.mark.parametrize("page, given, found", [
+    (0x3000, 0x3000, True), (0x3000, 0x1_0000, True), (0x3000, 0x1_3000, False), (0x3000, 0, False), (0, 0, True),
+])  # fmt: skip
+def test_a_level_2_page_given_to_a_guest_is_found_where_hardware_has_it(page: int, given: int, found: bool) -> None:
+    """H1: with an entry between two pages of 64 KB, the default profile's hardware uses the bytes from there."""
+    rig = Rig(hardening="forward").set_up(indirect=1)
+    rig.machine.apply(MmioWrite(rig.DEVICES, 8, 1 << 63 | rig.DEVICES_L2 + page))
+    for _ in rig.machine.redistributors:
+        rig.machine.apply(Hvc("__pkvm_prot_finalize", ()))
+    pfn = rig.DEVICES_L2 + given >> 12
+    before = len(rig.machine.violations)
+    rig.machine.apply(Hvc("__pkvm_host_donate_guest", (pfn, pfn, 1)))
+
+    said = [f"Memory that hardware may write as level-2 page was given to the guest ({pfn << 12:#x})."]
+    assert [violation.sentence for violation in rig.machine.violations[before:]] == (said if found else [])
+
+
 @pytest.mark.parametrize("low", [0, 0x3000])
 def test_a_table_given_to_a_guest_is_found_behind_any_level_1_entry(low: int) -> None:
     """H1: the default profile takes the low bits of a level-1 entry for a part of the address, and so does the judge."""

@@ -155,7 +155,8 @@ HEADS: list[tuple[dict[str, Any], bool]] = [
     ({"its": 0}, False),
     ({"ite_bytes": 16}, True), ({"ite_bytes": 17}, False), ({"ite_bytes": 1}, True), ({"ite_bytes": 0}, False),
     ({"id_bits": 23}, True), ({"id_bits": 24}, False), ({"id_bits": 1}, True), ({"id_bits": 0}, False),
-    ({"pta": 1}, True), ({"pta": 2}, False), ({"vmapp": True}, True), ({"vmapp": "x"}, False), ({"complete": None}, False),
+    ({"pta": 1}, True), ({"pta": 2}, False), ({"l1_as_qemu": 1}, True), ({"l1_as_qemu": 2}, False), ({"vmapp": True}, True),
+    ({"vmapp": "x"}, False), ({"complete": None}, False),
     ({"format": None}, False), ({"map": None}, False),
 ]  # fmt: skip
 MAPS: list[tuple[dict[str, Any], bool]] = [
@@ -186,7 +187,7 @@ def test_what_a_head_leaves_out_is_as_the_format_says() -> None:
     made = head_from_line({"format": HEAD["format"], "map": HEAD["map"]})
 
     assert {k: v for k, v in made.items() if k != "map"} == {
-        "complete": False, "cpus": 1, "its": 1, "pta": False, "vmapp": False, "ite_bytes": 12, "id_bits": 15,
+        "complete": False, "cpus": 1, "its": 1, "pta": False, "vmapp": False, "l1_as_qemu": False, "ite_bytes": 12, "id_bits": 15,
     }  # fmt: skip
     assert (made["map"]["sgir"], made["map"]["its_nodes"]) == (None, ())
 

@@ -191,6 +191,15 @@ def test_level_1_entries_are_those_of_the_last_line() -> None:
     assert list(view.words(L1, PAGE64)) == []
 
 
+@pytest.mark.parametrize("as_qemu, page", [(0, L2), (1, L2 + 0x3123)])
+def test_an_entry_names_a_page_as_the_head_says(as_qemu: int, page: int) -> None:
+    """Its low bits count where hardware reads it as QEMU does; without Valid it names none."""
+    view = _view(l1_as_qemu=as_qemu)
+
+    assert view.level_2(1 << 63 | L2 + 0x3123, PAGE64) == page
+    assert view.level_2(L2, PAGE64) is None
+
+
 def test_an_entry_outside_its_table_is_refused() -> None:
     """In a ``hardware`` line and in a mirrored entry alike: the last place of 64 KB is 8,191."""
     view = _view()

@@ -139,6 +139,15 @@ def l2_address(entry: L1Entry, page_size: int) -> int:
     return entry.address & -page_size
 
 
+def level_2_page(word: int, page_size: int, *, as_qemu: bool) -> int | None:
+    """Address of the level-2 page that an entry names, or None when it is not valid; ``as_qemu``: its low bits count."""
+    if as_qemu:
+        seen = L1Entry_QEMU.decode(word)
+        return seen.address if seen.valid else None
+    entry = L1Entry.decode(word)
+    return l2_address(entry, page_size) if entry.valid else None
+
+
 def flat_offset(ident: int, entry_size: int) -> int:
     """Byte offset of an entry in a flat table whose entries lie back to back."""
     return ident * entry_size

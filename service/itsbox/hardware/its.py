@@ -33,7 +33,7 @@ from itsbox.arch.its_registers import (
     icid_bits,
     ite_bytes,
 )
-from itsbox.arch.its_tables import L1Entry, L1Entry_QEMU, l2_address, rd_frame
+from itsbox.arch.its_tables import level_2_page, rd_frame
 from itsbox.arch.lpi_tables import intid_limit
 from itsbox.arch.values import FIRST_LPI
 from itsbox.arch.words import with_high_half
@@ -340,11 +340,7 @@ class Its:
 
     def l2_page(self, raw: int, page_bytes: int) -> int | None:
         """Address of the level-2 page that a level-1 entry names, or None when it is not valid."""
-        if self.profile.l1_as_qemu:
-            seen = L1Entry_QEMU.decode(raw)
-            return seen.address if seen.valid else None
-        entry = L1Entry.decode(raw)
-        return l2_address(entry, page_bytes) if entry.valid else None
+        return level_2_page(raw, page_bytes, as_qemu=self.profile.l1_as_qemu)
 
     def is_lpi(self, intid: int) -> bool:
         """Whether an INTID is an LPI that this machine has."""

@@ -151,6 +151,10 @@ class MachineView:
         table = translation_table(self._its[node], self._interconnect.mem, device_id)
         return pfn in pages_of(*table)
 
+    def level_2(self, word: int, page_bytes: int) -> int | None:
+        """The level-2 page of a level-1 entry, as the ITSs read it."""
+        return self._its[0].l2_page(word, page_bytes)
+
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them."""
         return word_at(self._interconnect.mem, addr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from itsbox.arch.its_tables import L1Entry, l2_address
 from itsbox.arch.redist_registers import GICR_PROPBASER
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.oracle.pages import PageUse, Whose
@@ -50,9 +49,9 @@ def _loose_level_2(scene: Scene, given: Collection[int]) -> Iterator[tuple[int, 
             if table is None or not table.indirect or not node.enabled or (number, n) in scene.world.tables:
                 continue
             for _, word in scene.view.words(table.addr, table.length):
-                entry = L1Entry.decode(word)
-                extent = Extent(l2_address(entry, table.page_bytes), table.page_bytes, True)
-                if entry.valid:
+                page = scene.view.level_2(word, table.page_bytes)
+                if page is not None:
+                    extent = Extent(page, table.page_bytes, True)
                     for pfn in set(extent.pages).intersection(given):
                         yield pfn, (Use.L2, number, n), extent
 

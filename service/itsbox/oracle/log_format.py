@@ -168,8 +168,8 @@ _MAP: Final = record(
 )  # fmt: skip
 _HEAD: Final = record(
     map=_MAP, complete=Optional(flag, False), cpus=Optional(whole(1, CPUS_MAX), 1), its=Optional(whole(1, ITS_MAX), 1),
-    pta=Optional(flag, False), vmapp=Optional(flag, False), ite_bytes=Optional(whole(1, 16), 12),
-    id_bits=Optional(whole(1, 23), 15),
+    pta=Optional(flag, False), vmapp=Optional(flag, False), l1_as_qemu=Optional(flag, False),
+    ite_bytes=Optional(whole(1, 16), 12), id_bits=Optional(whole(1, 23), 15),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from itsbox.arch.its_tables import L1_ENTRY_SIZE
+from itsbox.arch.its_tables import L1_ENTRY_SIZE, level_2_page
 from itsbox.arch.values import PAGE_SHIFT, pages_of
 from itsbox.hardware.profile import MemoryMap
 from itsbox.oracle.pages import Pages, PageState, Whose
@@ -35,6 +35,7 @@ class LogView:
         self.pages: Pages = self
         self.pta: bool = head["pta"]
         self.vmapp_v41: bool = head["vmapp"]
+        self.l1_as_qemu: bool = head["l1_as_qemu"]
         self.ite_bytes: int = head["ite_bytes"]
         self.id_bits: int = head["id_bits"]
         self.now = "trusted"
@@ -117,6 +118,10 @@ class LogView:
         """Whether a device's entry, as the log tells, gives it a table that touches a frame: as its command did, unless told."""
         pages = self._overwritten.get((node, device_id))
         return pages is None or pfn in pages
+
+    def level_2(self, word: int, page_bytes: int) -> int | None:
+        """The level-2 page of a level-1 entry, as the head says that hardware reads it."""
+        return level_2_page(word, page_bytes, as_qemu=self.l1_as_qemu)
 
     def word(self, addr: int) -> int | None:
         """A level-1 entry, as far as the log has told."""

@@ -21,7 +21,7 @@ from itsbox.arch.its_registers import (
     baser_page_size,
     cbaser_bytes,
 )
-from itsbox.arch.its_tables import L1_ENTRY_SIZE, L1Entry, entries_per_page, l2_address
+from itsbox.arch.its_tables import L1_ENTRY_SIZE, entries_per_page
 from itsbox.arch.values import pages_of
 from itsbox.oracle.pages import PageUse, Whose
 from itsbox.oracle.world import Extent, RecordedTable, Use
@@ -160,7 +160,7 @@ class Provenance:
             return
         self._give(pages, PageUse.L1)
         for slot, word in self.view.words(table.addr, table.length):
-            if L1Entry.decode(word).valid:
+            if self.view.level_2(word, table.page_bytes) is not None:
                 self._take_l2((number, n, slot))
 
     def _take_l2(self, slot: tuple[int, int, int]) -> None:
@@ -169,14 +169,11 @@ class Provenance:
         table = self.world.tables.get((node, n))
         if table is None:
             return
-        raw = self.view.word(table.addr + index * L1_ENTRY_SIZE)
-        entry = L1Entry.decode(raw or 0)
-        if not entry.valid:
-            self.world.set_l2(slot, None)
-            return
-        page = l2_address(entry, table.page_bytes)
+        word = self.view.word(table.addr + index * L1_ENTRY_SIZE)
+        page = self.view.level_2(word or 0, table.page_bytes)
         self.world.set_l2(slot, page)
-        self._give(pages_of(page, table.page_bytes), table.use)
+        if page is not None:
+            self._give(pages_of(page, table.page_bytes), table.use)
 
     def live_objects(self, first: int, last: int) -> list[tuple[Key, range]]:
         """The recorded structures, with their pages, that touch the frames [first, last], whoever owns them now."""

@@ -76,6 +76,7 @@ def head_line(machine: Recorded) -> dict[str, Any]:
         "its": len(machine.its),
         "pta": int(its.typer.pta),
         "vmapp": int(its.typer.vmapp),
+        "l1_as_qemu": int(its.profile.l1_as_qemu),
         "ite_bytes": its.ite_bytes,
         "id_bits": machine.config.profile.gicr_idbits,
         "map": {name: _shown(getattr(where, name)) for name in where.__slots__},

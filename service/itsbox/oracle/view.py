@@ -81,6 +81,9 @@ class View(Protocol):
     def maps_device(self, node: int, device_id: int, pfn: int) -> bool:
         """Whether the device table, as it is in memory now, gives the device a translation table that touches a frame."""
 
+    def level_2(self, word: int, page_bytes: int) -> int | None:
+        """Address of the level-2 page that hardware makes of a level-1 entry, or None for one that is not Valid."""
+
     def word(self, addr: int) -> int | None:
         """Eight bytes of memory as hardware sees them, or None where nothing answers."""
 
