@@ -23,8 +23,8 @@ from itsbox.arch.its_tables import (
     l1_entries,
     l1_index,
     l2_address,
-    level_2_page,
     l2_index,
+    level_2_page,
     paged_offset,
     two_level_entries,
 )
