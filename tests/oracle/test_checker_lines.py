@@ -285,6 +285,14 @@ def test_a_phase_is_told_by_accesses_too() -> None:
     assert _found(_judged([CWRITER, late], [CWRITER, entry])) == [(2, "DMA", "host-entry")]
 
 
+def test_what_a_machine_is_at_reset_is_no_step_that_breaks_off() -> None:
+    """Step 0 has the first ``hardware`` line and no end; every other step of a complete log has one."""
+    hardware = json.dumps({"step": 0, "type": "hardware", "data": _two_levels([])[1]})
+    op = json.dumps({"step": 1, "type": "op", "data": CWRITER[1]})
+
+    assert [check_log([json.dumps(HEAD), *lines]).broken_off for lines in ([hardware], [hardware, op])] == [False, True]
+
+
 def test_a_log_may_begin_with_step_0() -> None:
     """What is found or told there is of that step."""
     lines = [json.dumps(HEAD), *(json.dumps({"step": 0, "type": kind, "data": data}) for kind, data in (

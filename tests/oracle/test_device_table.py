@@ -45,6 +45,16 @@ def test_behind_an_entry_that_is_not_valid_there_is_no_table() -> None:
         assert _table(rig, 1) == (0, 0)
 
 
+@pytest.mark.parametrize("as_qemu, table", [(True, (0, 0)), (False, (Rig.ITT, 6144))])
+def test_low_bits_of_a_level_1_entry_count_as_they_do_for_hardware(as_qemu: bool, table: tuple[int, int]) -> None:
+    """The entry was written while they were zero."""
+    rig = Rig(quirks={"l1_as_qemu": as_qemu}).set_up(page=0x1000, indirect=1)
+    rig.post(MAPD(device_id=1, size=8, itt_addr=rig.ITT, valid=1))
+    rig.machine.apply(MmioWrite(rig.DEVICES, 8, 1 << 63 | rig.DEVICES_L2 + 0x800))
+
+    assert _table(rig, 1) == table
+
+
 def test_a_word_of_memory() -> None:
     """Eight bytes, little-endian; None as soon as one of them is missing."""
     rig = Rig()

@@ -205,7 +205,6 @@ class _Judge:
         """The lines of a step are over: judge it."""
         if self.step is None or self.report.restored_at is not None:
             return
-        self.view.command = None
         self.report.steps += 1
         self.report.violations += self.oracle.end(self.op, self._outcome())
 
