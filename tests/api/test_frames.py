@@ -145,6 +145,7 @@ def test_every_outcome_has_a_result() -> None:
         ops.Done([command, command]),
         ops.Bytes(b"abc"),
         ops.HvcReturn(0, (1 << 64) - 1, "EPERM", reason),
+        ops.HvcReturn((1 << 64) - 1, 0, None, reason),  # NOT_SUPPORTED: an answer, as in JSON
         ops.Delivered(delivered=True),
         ops.Acked(8192),
         ops.Drove(("line",), {"x": 1}),
@@ -157,12 +158,25 @@ def test_every_outcome_has_a_result() -> None:
     answer = decode(encode_answer(Run([(outcome, ()) for outcome in outcomes], 7, 8), request, "ab" * 32))
 
     assert (answer.tag, answer.seq, answer.step, answer.state_hash) == (9, 7, 8, "ab" * 32)
-    assert [result.outcome for result in answer.results] == [0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3]
-    assert [result.reason for result in answer.results] == [0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1]
-    assert [result.value for result in answer.results] == [(1 << 64) - 1, 0, 2, 0, 0, 1, 8192, 0, 5, 0, 0]
+    assert [result.outcome for result in answer.results] == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3]
+    assert [result.reason for result in answer.results] == [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1]
+    assert [result.value for result in answer.results] == [
+        (1 << 64) - 1,
+        0,
+        2,
+        0,
+        0,
+        (1 << 64) - 1,
+        1,
+        8192,
+        0,
+        5,
+        0,
+        0,
+    ]
     row = struct.pack("<IBBHII", 3, 0x08, 1, 0, CommandError.MAPD_DEVICE_OOR.code, 0)
     assert [result.payload for result in answer.results] == [
-        b"", b"", row * 2, b"abc", b"\xff" * 8, b"", b"", b'{"log":["line"],"result":{"x":1}}', b"", b"one\ntwo", b"",
+        b"", b"", row * 2, b"abc", b"\xff" * 8, b"\0" * 8, b"", b"", b'{"log":["line"],"result":{"x":1}}', b"", b"one\ntwo", b"",
     ]  # fmt: skip
 
 

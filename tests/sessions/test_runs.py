@@ -22,6 +22,7 @@ FOUND: Any = ("a violation",)
         (Done(), FOUND, "violation"),
         (Bytes(b""), (), None),
         (HvcReturn(0, 0), (), None),
+        (HvcReturn((1 << 64) - 1, 0, None, WHY), (), None),  # NOT_SUPPORTED has the outcome ok
     ],
 )
 def test_a_batch_stops_at_its_words_only(outcome: Outcome, found: Any, word: str | None) -> None:

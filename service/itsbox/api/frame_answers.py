@@ -86,7 +86,7 @@ def _refused(outcome: ops.Refused, detail: bool) -> _Encoded:
 
 
 def _hvc(outcome: ops.HvcReturn, detail: bool) -> _Encoded:
-    code = _OK if outcome.reason is None else _REFUSED
+    code = _OK if outcome.errno is None else _REFUSED  # as in JSON: NOT_SUPPORTED is an answer, an errno a refusal
     return code, _REASON_CODE[outcome.reason], outcome.x0, _WORD.pack(outcome.x1)
 
 

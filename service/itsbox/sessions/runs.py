@@ -52,6 +52,6 @@ def stops_at(outcome: Outcome, found: Sequence[Violation], stops: frozenset[str]
     """Whether a batch that is to stop at ``stops`` stops behind this op."""
     if found and "violation" in stops:
         return True
-    if isinstance(outcome, Refused) or (isinstance(outcome, HvcReturn) and outcome.reason is not None):
+    if isinstance(outcome, Refused) or (isinstance(outcome, HvcReturn) and outcome.errno is not None):
         return "refused" in stops
     return (isinstance(outcome, Aborted) and "abort" in stops) or (isinstance(outcome, Panicked) and "panic" in stops)
