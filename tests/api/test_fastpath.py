@@ -135,6 +135,16 @@ def test_unusual_headers_are_answered_alike(pair: Pair, headers: dict[str, str],
     assert fast[0] == status
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_query_is_refused_alike(pair: Pair, route: str) -> None:
+    """No op takes a parameter in its query: one that is there is a mistake, named and refused."""
+    fast, slow = pair.ask(f"{route}?hash=1", json.dumps(dict.fromkeys(WANTED[route], 1)).encode())
+
+    assert fast == slow
+    assert fast[0] == 422
+    assert json.loads(fast[2])["errors"][0]["location"] == "hash"
+
+
 def test_sessions_that_are_not_there_are_answered_alike(pair: Pair) -> None:
     """An unknown id and a deleted session."""
     for side, path in zip(pair.both, pair.paths, strict=True):

@@ -1,7 +1,7 @@
 """Single ops answered in front of the framework: same validation, same bytes, a fraction of the cost.
 
 It answers what is usual and leaves the rest alone: an unknown session, a body that does not validate, an op that the machine
-cannot take, an Idempotency-Key. Those go the long way, which then gives the canonical answer. A differential test
+cannot take, a query, an Idempotency-Key. Those go the long way, which then gives the canonical answer. A differential test
 (``tests/api/test_fastpath.py``) holds the two together.
 """
 
@@ -60,7 +60,7 @@ class FastPath:
         path: str = scope["path"]
         sid, _, tail = path[len(PREFIX) :].partition("/")
         row = self._rows.get(tail)
-        if row is None or not path.startswith(PREFIX):
+        if row is None or not path.startswith(PREFIX) or scope["query_string"]:
             return False
         started = perf_counter()
         headers = dict(scope["headers"])
