@@ -295,7 +295,19 @@ def test_paths_and_methods_that_are_not_there(service: Service, session: str) ->
     answer = service.http.put(f"{session}/ops")
 
     problem(answer, 405, "method-not-allowed")
-    assert "POST" in answer.headers["allow"]
+    assert answer.headers["allow"] == "POST"
+    assert service.http.put(session).headers["allow"] == "DELETE, GET, PATCH"
+
+
+@pytest.mark.parametrize("tail", ["stream", "lane"])
+def test_a_stream_that_is_asked_for_without_upgrade_says_what_it_speaks(
+    service: Service, session: str, tail: str
+) -> None:
+    """A plain GET of a WebSocket's path is not told that nothing is there."""
+    answer = service.http.get(f"{session}/{tail}")
+
+    problem(answer, 404, "not-found")
+    assert "WebSocket" in answer.json()["detail"]
 
 
 def test_a_body_where_none_is_taken_is_refused(service: Service, session: str) -> None:

@@ -168,6 +168,16 @@ def test_a_stream_of_no_session_is_404(service: Service) -> None:
     assert refused.value.response.status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/v1/sessions", "/v1/sessions/nobody/nothing", "/v1/sessions/nobody/state"])
+def test_a_path_without_a_stream_is_a_problem(service: Service, path: str) -> None:
+    """An upgrade where no WebSocket is spoken is 404 in our form, not the server's bare 403."""
+    with pytest.raises(InvalidStatus) as refused, connect(f"{service.ws_url}{path}"):
+        pass
+
+    assert refused.value.response.status_code == 404
+    assert json.loads(refused.value.response.body or b"")["type"] == "urn:itsbox:problem:not-found"
+
+
 def test_the_cap_on_streams_counts_both_kinds(make_service: Any) -> None:
     """WebSocket and SSE streams share one cap; 429 names it; leaving makes room."""
     service = make_service(limits={"subscribers_per_session": 2})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -44,6 +45,9 @@ _ROUTERS: Final = (
     service.router,
 )
 
+#: Paths that only a WebSocket finds.
+_SOCKETS: Final = re.compile(r"/v1/sessions/[^/]+/(stream|lane)")
+_SOCKET_DETAIL: Final = "this path speaks WebSocket only; openapi/asyncapi.yaml describes it"
 #: What routing means by a bare status.
 _DETAILS: Final = {
     404: "there is nothing at this path; GET /openapi.json lists the paths there are",
@@ -144,11 +148,12 @@ def _parameter_message(item: Any) -> str:
 async def _on_status(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    detail = _DETAILS.get(error.status_code, error.detail)
-    headers = dict(error.headers or {})
+    path = request.url.path
+    detail = _SOCKET_DETAIL if _SOCKETS.fullmatch(path) else _DETAILS.get(error.status_code, error.detail)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["allow"] = openapi.methods_at(request.url.path)  # the framework names those of one route only
-    return problem_response(of_status(error.status_code, detail), request.url.path, headers)
+        headers["allow"] = openapi.methods_at(path)  # the framework names those of one route only
+    return problem_response(of_status(error.status_code, detail), path, headers)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

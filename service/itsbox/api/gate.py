@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from itsbox.api import idempotency
 from itsbox.api.body import BODY, ClientGone, receive_body
 from itsbox.api.fastpath import FIRST_MESSAGE
-from itsbox.api.problems import internal_error, problem_response
+from itsbox.api.problems import Unacceptable, internal_error, problem_response
 from itsbox.api.service import Service
 from itsbox.sessions.errors import SessionError
 
@@ -23,6 +23,7 @@ __all__ = ["ANSWERED", "Gate"]
 
 #: Set by whoever has logged a failure and answered it.
 ANSWERED: Final = "itsbox.answered"
+_NO_STREAM: Final = "there is no stream at this path; openapi/asyncapi.yaml lists them"
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -83,16 +84,21 @@ class Gate:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        accepted = False
+        accepted = lost = False
 
         async def watched(message: Message) -> None:
-            nonlocal accepted
+            nonlocal accepted, lost
             accepted = accepted or message["type"] == "websocket.accept"
-            await send(message)
+            if message["type"] == "websocket.close" and not accepted:
+                lost = True  # routing found no such path, for which the server would answer a bare 403
+            else:
+                await send(message)
 
         try:
             self.service.access.check(dict(scope["headers"]), "GET", path, websocket=True)
             await self.app(scope, receive, watched)
+            if lost:
+                await deny(Unacceptable("not-found", _NO_STREAM), path, receive, send)
         except SessionError as error:
             await deny(error, path, receive, send)
         except Exception as error:  # noqa: BLE001 - as above
