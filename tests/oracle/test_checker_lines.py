@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,9 +11,11 @@ from itsbox.arch.its_commands import MAPD, MAPTI, SYNC, VMAPP
 from itsbox.arch.its_registers import GITS_BASER, TABLE_DEVICES, baser_stored_address
 from itsbox.arch.its_tables import L1Entry
 from itsbox.arch.layout import Layout
+from itsbox.ops import Op, Outcome
 from itsbox.oracle import checker
 from itsbox.oracle.checker import Report
 from itsbox.oracle.log_format import LogError
+from itsbox.oracle.oracle import Oracle
 from tests.oracle.judged import ACCESS, HEAD, NODE, check_log
 from tests.oracle.stage import FLAT, GUEST, HOST, HYP, L1, L2, PAGE64
 
@@ -344,6 +346,18 @@ def test_a_bad_line_is_told_by_kind_and_field(text: str, said: str) -> None:
     assert caught.value.line == 4
     assert caught.value.message.startswith(said)
     assert said.endswith(": ") or caught.value.message == said
+
+
+def test_a_step_that_cannot_be_judged_is_told_by_the_line_that_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next step's first, or the last of the log."""
+
+    def end(oracle: Oracle, op: Op, outcome: Outcome) -> NoReturn:
+        raise ValueError("cannot be judged")
+
+    monkeypatch.setattr(Oracle, "end", end)
+    for steps in ([[CWRITER, END], [CWRITER]], [[CWRITER, END, END]]):
+        with pytest.raises(LogError, match="^line 4: cannot be judged$"):
+            check_log(_log(*steps))
 
 
 def test_an_empty_log_is_an_error_of_its_first_line() -> None:

@@ -75,7 +75,7 @@ def test_no_more_of_an_endless_line_is_read_than_tells_that_it_is_one(monkeypatc
 
 def test_only_the_end_of_a_line_is_cut_off() -> None:
     """Blanks and letters are its own."""
-    assert list(lines_of(io.BytesIO(b" {} \r\r\nX\t\n\n"))) == [" {} ", "X\t", ""]
+    assert list(lines_of(io.BytesIO(b" {} \r\r\nX\n\t\n\n"))) == [" {} ", "X", "\t", ""]
 
 
 def test_a_file_stays_open_when_its_lines_have_been_read() -> None:
