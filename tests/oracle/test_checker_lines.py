@@ -356,7 +356,7 @@ def test_a_step_that_cannot_be_judged_is_told_by_the_line_that_ends_it(monkeypat
 
     monkeypatch.setattr(Oracle, "end", end)
     for steps in ([[CWRITER, END], [CWRITER]], [[CWRITER, END, END]]):
-        with pytest.raises(LogError, match="^line 4: cannot be judged$"):
+        with pytest.raises(LogError, match=r"^line 4: cannot be judged$"):
             check_log(_log(*steps))
 
 
