@@ -187,11 +187,11 @@ class Ownership:
 
     def foreign(self, first: int, last: int) -> int | None:
         """The first frame of memory in [first, last] that the host does not own, or None."""
-        frames = range(max(first, self.ram.start), min(last + 1, self.ram.stop))
-        if not frames:
-            return None
-        at_reset = all(frames.stop <= region.start or region.stop <= frames.start for region in (self.hyp, self.guest))
-        if at_reset and self._codes.keys().isdisjoint(frames):
+        ram, hyp, guest = self.ram, self.hyp, self.guest
+        start, stop = max(first, ram.start), min(last + 1, ram.stop)
+        frames = range(start, stop)
+        apart = (stop <= hyp.start or hyp.stop <= start) and (stop <= guest.start or guest.stop <= start)
+        if apart and self._codes.keys().isdisjoint(frames):
             return None
         return next((pfn for pfn in frames if self.owner(pfn) != Owner.HOST), None)
 

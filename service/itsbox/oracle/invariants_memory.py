@@ -30,6 +30,8 @@ def h1(scene: Scene) -> Iterator[Broken]:
         for pfn, before, now in scene.changed
         if now.whose != before.whose and now.whose in (Whose.HYP, Whose.GUEST)
     }
+    if not given:
+        return
     for pfn, key, extent in (*scene.world.users(tuple(given)), *_loose_level_2(scene, given)):
         if key[0] == Use.ITT and not scene.view.maps_device(key[1], key[2], pfn):
             continue  # the host's own hand took it out of the table
@@ -41,8 +43,6 @@ def h1(scene: Scene) -> Iterator[Broken]:
 
 def _loose_level_2(scene: Scene, given: Collection[int]) -> Iterator[tuple[int, Key, Extent]]:
     """(frame, key, extent) of the pages that are level-2 pages of a table that the hypervisor did not take."""
-    if not given:
-        return
     for number, node in enumerate(scene.view.nodes()):
         for n, value in enumerate(node.baser):
             table = table_of(value)
