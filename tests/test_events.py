@@ -27,7 +27,7 @@ def test_an_event_is_shown_with_its_fields() -> None:
             "name": "MAPD",
             "words": ["0x8", "0x0", "0x8000000000000000", "0x0"],
             "error": "MAPD_DEVICE_OOR",
-            "code": "0x10801",
+            "code": "0x010801",
             "stalled": False,
         },
     }

@@ -18,6 +18,7 @@ TEXT: Final = "text"  # str or None
 WORDS: Final = "words"  # four 64-bit words
 REASON: Final = "reason"  # Reason or None: its value
 ERROR: Final = "error"  # CommandError or None: its name
+CODE: Final = "code"  # the code of a CommandError: "0x" and six digits, as in results and in GET /v1/arch
 DATA: Final = "data"  # JSON-like, shown as it is
 
 
@@ -62,7 +63,7 @@ COMMAND_REJECTED = _event(
 COMMAND_ERROR = _event(
     "command.error",
     "The ITS found an error in a command.",
-    slot=INT, name=TEXT, words=WORDS, error=ERROR, code=HEX, stalled=BOOL,
+    slot=INT, name=TEXT, words=WORDS, error=ERROR, code=CODE, stalled=BOOL,
 )  # fmt: skip
 SHADOW_QUEUE = _event(
     "shadow.queue",
@@ -128,6 +129,8 @@ def _show(kind: str, value: Any) -> Any:
         return None
     if kind == HEX:
         return hex(value)
+    if kind == CODE:
+        return f"{value:#08x}"
     if kind == WORDS:
         return [hex(word) for word in value]
     if kind == REASON:
@@ -153,7 +156,8 @@ def markdown() -> str:
         "",
         'An event is `{"seq", "step", "type", "data"}`. `seq` counts from 1 without holes, in the session; `step` is the op',
         "during which it happened. Kinds of value: `hex` is a `0x...` string, `words` four of them, `reason` and `error` the",
-        "name of one, `data` is what the event's own text says; every value may be null where there is none.",
+        "name of one, `code` an error's code as results have it (`0x` and six digits), `data` is what the event's own text says;",
+        "every value may be null where there is none.",
         "",
     ]
     for kind in EVENT_TYPES.values():

@@ -10,13 +10,13 @@ from referencing.jsonschema import DRAFT202012
 
 from itsbox.api import asyncapi
 from itsbox.arch.its_errors import CommandError
-from itsbox.events import BOOL, DATA, ERROR, EVENT_TYPES, HEX, INT, REASON, TEXT, WORDS, render
+from itsbox.events import BOOL, CODE, DATA, ERROR, EVENT_TYPES, HEX, INT, REASON, TEXT, WORDS, render
 from itsbox.reasons import Reason
 
 COMMITTED = Path(__file__).parents[2] / "openapi" / "asyncapi.yaml"
 SAMPLES: dict[str, Any] = {
     HEX: (1 << 64) - 1, INT: 5, BOOL: True, TEXT: "x", WORDS: (1, 2, 3, (1 << 64) - 1), REASON: next(iter(Reason)),
-    ERROR: CommandError.MAPD_DEVICE_OOR, DATA: {"any": [1]},
+    ERROR: CommandError.MAPD_DEVICE_OOR, CODE: CommandError.MAPD_DEVICE_OOR.code, DATA: {"any": [1]},
 }  # fmt: skip
 
 

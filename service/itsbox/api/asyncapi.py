@@ -22,6 +22,7 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
     events.WORDS: {"type": "array", "items": _HEX, "minItems": 4, "maxItems": 4},
     events.REASON: {"type": ["string", "null"], "description": "A reason of GET /v1/arch."},
     events.ERROR: {"type": ["string", "null"], "description": "An ITS command error of GET /v1/arch."},
+    events.CODE: {"type": ["string", "null"], "pattern": "^0x[0-9a-f]{6}$", "description": "The error's code."},
     events.DATA: {"description": "Any JSON value."},
 }
 _SESSION: Final = {"session_id": {"description": "A session's id."}}
