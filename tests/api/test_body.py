@@ -284,6 +284,21 @@ def test_what_hardware_would_do_is_never_a_problem(service: Service, session: st
     assert [result["outcome"] for result in answer.json()["results"]] == ["ok"] * len(ops)
 
 
+@pytest.mark.parametrize(
+    "asked, location, message",
+    [
+        ({"metadata": {"k" * 65: ""}}, "metadata." + "k" * 65, "its name should have at most 64 characters"),
+        ({"metadata": {str(n): "" for n in range(33)}}, "metadata", "must have at most 32 items"),
+        ({"idle_timeout_s": 0}, "idle_timeout_s", "must be between 1 and 4294967295"),
+    ],
+)
+def test_a_refusal_is_worded_for_a_client(service: Service, asked: Any, location: str, message: str) -> None:
+    """In the words of the wire, not of the library that found it: counts are decimal, and a bad name is told from a bad value."""
+    said = problem(service.post("/v1/sessions", asked), 422, "invalid-request")
+
+    assert [(error["location"], error["message"]) for error in said["errors"]] == [(location, message)]
+
+
 def test_paths_and_methods_that_are_not_there(service: Service, session: str) -> None:
     """404 and 405 are problems, too; 405 says what is allowed."""
     problem(service.http.get("/v1/nothing"), 404, "not-found")

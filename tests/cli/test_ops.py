@@ -62,6 +62,14 @@ def test_one_op_and_standard_input_are_files_too(shell: Shell) -> None:
     assert result.stdout.startswith("0  load addr=0x40000000 length=3: ok hex=000000\n1 ops, 0 violations, state ")
 
 
+def test_interrupts_are_shown_as_the_wire_has_them(shell: Shell, write: Any) -> None:
+    """An INTID is a decimal number here as everywhere else; what is a value of 64 bits is not."""
+    result = shell.run("ops", "run", write([{"op": "ack", "cpu": 0}, {"op": "hvc", "function": "nothing", "args": []}]))
+
+    assert result.stdout.splitlines()[0] == "0  ack cpu=0: ok intid=1023"
+    assert "x0=0xffffffffffffffff" in result.stdout.splitlines()[1]
+
+
 def test_ops_go_to_the_session_that_is_named(shell: Shell, write: Any) -> None:
     """Where their effect stays; a new session stays only if asked to."""
     session = shell.session("--hardening", "off")
@@ -79,8 +87,9 @@ def test_ops_go_to_the_session_that_is_named(shell: Shell, write: Any) -> None:
         ("", "no ops"),
         ("not JSON", "line 1 is no JSON"),
         (f"{json.dumps(LOAD)}\nhalf {{\n", "line 2 is no JSON"),
-        (f'{json.dumps(LOAD)}\n{{"op": "load"}}\n', "line 2: addr: Field required"),
-        ([LOAD, {"op": "jump"}], "op 1: "),
+        (f'{json.dumps(LOAD)}\n{{"op": "load"}}\n', "line 2: addr: is required"),
+        ([LOAD, {"op": "jump"}], "op 1: 'jump' is not an op; must be one of 'mmio_read'"),
+        ([LOAD, 7], "op 1: should be an object"),
         ([LOAD, {**LOAD, "colour": "red"}], "op 1: colour: "),
         ({"ops": [LOAD], "stop_on": ["rain"]}, "stop_on"),
         ({"moves": []}, "neither an array"),

@@ -43,6 +43,7 @@ def test_other_machines_are_not_served_without_keys() -> None:
     result = run(app, ["serve", "--host", "0.0.0.0"])
 
     assert result.exit_code == Exit.USAGE
+    assert result.stderr.startswith("itsbox: host: 0.0.0.0 can be reached from other machines")
     assert "ITSBOX_API_KEYS" in result.stderr
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -21,7 +21,7 @@ import itsbox
 from itsbox.api import openapi
 from itsbox.api.gate import ANSWERED, Gate
 from itsbox.api.logs import configure_logs
-from itsbox.api.problems import InvalidRequest, field_error, internal_error, of_status, problem_response
+from itsbox.api.problems import InvalidRequest, field_error, internal_error, message_of, of_status, problem_response
 from itsbox.api.routes import catalogue, events, ops, scenarios, service, sessions, snapshots, views
 from itsbox.api.service import Service
 from itsbox.api.settings import Settings
@@ -135,14 +135,8 @@ async def _on_session_error(request: Request, error: Exception) -> Response:
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    errors = [field_error(tuple(item["loc"][1:]), _parameter_message(item)) for item in error.errors()]
+    errors = [field_error(tuple(item["loc"][1:]), message_of(item)) for item in error.errors()]
     return problem_response(InvalidRequest(errors), request.url.path)
-
-
-def _parameter_message(item: Any) -> str:
-    return (
-        "is required" if item["type"] == "missing" else str(item["msg"]).removeprefix("Input ").removeprefix("String ")
-    )
 
 
 async def _on_status(request: Request, error: Exception) -> Response:

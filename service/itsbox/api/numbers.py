@@ -111,7 +111,10 @@ class Count:
             value = int(value)
         if type(value) is not int:
             raise PydanticCustomError("count", "must be an integer")
-        return parse_number(value, self.low, self.high)
+        if not self.low <= value <= self.high:
+            bounds = {"low": str(self.low), "high": str(self.high)}
+            raise PydanticCustomError("number_range", "must be between {low} and {high}", bounds)
+        return value
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "integer", "minimum": self.low, "maximum": self.shown or self.high}

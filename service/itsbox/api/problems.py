@@ -24,7 +24,9 @@ __all__ = [
     "InvalidRequest",
     "ProblemKind",
     "Unacceptable",
+    "in_words",
     "internal_error",
+    "message_of",
     "problem_bytes",
     "problem_response",
     "validation_problem",
@@ -135,16 +137,22 @@ def field_error(location: tuple[int | str, ...], message: str) -> dict[str, Any]
     return shown
 
 
+#: What pydantic appends to a location that is a key and not the value at it.
+_KEY: Final = "[key]"
 _MESSAGES: Final = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
     "union_tag_not_found": "is required",
+    "model_attributes_type": "should be an object",
+    "dict_type": "should be an object",
 }
 
 
 def _own_location(error: Mapping[str, Any]) -> tuple[int | str, ...]:
-    """Pydantic's location without the names of union members that it puts in between."""
+    """Pydantic's location without the names of union members, and the mark of a key, that it puts in."""
     loc: tuple[int | str, ...] = error["loc"]
+    if loc[-1:] == (_KEY,):
+        loc = loc[:-1]
     if loc[:1] == ("ops",) and len(loc) > 1:
         if error["type"].startswith("union_tag"):
             return (*loc[:2], "op")
@@ -156,14 +164,22 @@ def _own_location(error: Mapping[str, Any]) -> tuple[int | str, ...]:
     return loc
 
 
-def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "union_tag_invalid":
-        return f"{error['ctx']['tag']!r} is not an op; must be one of {error['ctx']['expected_tags']}"
-    known = _MESSAGES.get(error["type"])
-    if known is not None:
-        return known
-    text: str = error["msg"]
-    return text.removeprefix("Input ").removeprefix("String ").removeprefix("Value error, ")
+def message_of(error: Mapping[str, Any]) -> str:
+    """What one error of a failed validation says, without pydantic's own words."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "union_tag_invalid":
+        return f"{context['tag']!r} is not an op; must be one of {context['expected_tags']}"
+    if kind == "too_long":
+        return f"must have at most {context['max_length']} items"
+    text = _MESSAGES.get(kind) or str(error["msg"])
+    text = text.removeprefix("Input ").removeprefix("String ").removeprefix("Value error, ")
+    return f"its name {text}" if error["loc"][-1:] == (_KEY,) else text
+
+
+def in_words(error: ValidationError) -> str:
+    """All that a failed validation found, in one line."""
+    found = ((".".join(map(str, item["loc"])), message_of(item)) for item in error.errors())
+    return "; ".join(f"{place}: {text}" if place else text for place, text in found)
 
 
 def validation_problem(error: ValidationError, list_cap: str = "") -> SessionError:
@@ -177,7 +193,7 @@ def validation_problem(error: ValidationError, list_cap: str = "") -> SessionErr
         return CapExceeded(list_cap, limit, actual, "too many ops in one request", status=413)
     errors: list[dict[str, Any]] = []
     for item in found:
-        shown = field_error(_own_location(item), _message(item))
+        shown = field_error(_own_location(item), message_of(item))
         if shown not in errors:
             errors.append(shown)
     return InvalidRequest(errors)

@@ -117,13 +117,13 @@ def _settings() -> Iterator[Finding]:
     """The environment's settings, and whether ``itsbox serve`` could bind what they name."""
     from pydantic import ValidationError
 
+    from itsbox.api.problems import in_words
     from itsbox.api.settings import Settings
 
     try:
         settings = Settings()
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        yield Finding("settings", FAIL, said)
+        yield Finding("settings", FAIL, in_words(error))
         return
     where = f"{settings.host} port {settings.port}"
     keys = f"{len(settings.api_keys)} API keys" if settings.api_keys else "no API keys: loopback only"

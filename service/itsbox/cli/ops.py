@@ -189,6 +189,7 @@ def _validate(document: dict[str, Any], places: list[str], name: str) -> None:
     from pydantic import ValidationError
 
     from itsbox.api.op_bodies import Batch
+    from itsbox.api.problems import message_of
 
     try:
         Batch.model_validate(document)
@@ -201,5 +202,5 @@ def _validate(document: dict[str, Any], places: list[str], name: str) -> None:
                 place = f"{places[int(where[1])]}: "
                 where = where[3:]  # behind the index stands the op's name
             field = ".".join(map(str, where))
-            said.append(f"{place}{field + ': ' if field else ''}{found['msg']}")
+            said.append(f"{place}{field + ': ' if field else ''}{message_of(found)}")
         fail(Exit.USAGE, plain(f"{name}: " + "; ".join(said)))

@@ -32,6 +32,7 @@ def serve(
     """
     from pydantic import ValidationError
 
+    from itsbox.api.problems import in_words
     from itsbox.api.server import run
     from itsbox.api.settings import Settings
 
@@ -39,7 +40,7 @@ def serve(
     try:
         settings = Settings(**chosen)
     except ValidationError as error:
-        fail(Exit.USAGE, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+        fail(Exit.USAGE, in_words(error))
     try:
         run(settings, lambda url: stdout.print(f"{SERVING}{url}", markup=False))
     except OSError as error:

@@ -64,12 +64,17 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
 
 def op_line(op: dict[str, Any]) -> str:
     """An op in its wire form as a line."""
-    fields = (f"{name}={_short(value)}" for name, value in op.items() if name != "op")
+    fields = (f"{name}={_short(name, value)}" for name, value in op.items() if name != "op")
     return plain(f"{op['op']} {' '.join(fields)}".strip())
 
 
-def _short(value: Any) -> str:
-    text = hex(value) if isinstance(value, int) and value > 9 and not isinstance(value, bool) else str(value)
+#: What is counted, and read in decimal everywhere: 1023 is no interrupt, 8192 the first LPI.
+_DECIMAL = frozenset({"intid", "cpu", "size"})
+
+
+def _short(name: str, value: Any) -> str:
+    shown_in_hex = isinstance(value, int) and value > 9 and not isinstance(value, bool) and name not in _DECIMAL
+    text = hex(value) if shown_in_hex else str(value)
     return text if len(text) <= 80 else f"{text[:64]}... ({len(text)} characters)"
 
 
@@ -79,7 +84,7 @@ _OWN_LINES = frozenset({"outcome", "reason", "commands", "violations", "log"})
 def result_lines(result: dict[str, Any]) -> list[str]:
     """An op's result: the outcome with what came of it, then its commands, log lines and violations."""
     head = result["outcome"] + (f" ({result['reason']})" if result.get("reason") else "")
-    rest = [f"{k}={_short(v)}" for k, v in result.items() if k not in _OWN_LINES and k not in ("seq", "step")]
+    rest = [f"{k}={_short(k, v)}" for k, v in result.items() if k not in _OWN_LINES and k not in ("seq", "step")]
     lines = [" ".join([head, *rest])]
     lines += [f"  {_command(command)}" for command in result.get("commands") or ()]
     lines += [f"  | {line}" for line in result.get("log") or ()]
