@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -27,13 +28,15 @@ class ScenarioStage:
 
     def __init__(self, host: SessionHost) -> None:
         self._host = host
-        self._running = 0
+        self._places = asyncio.Semaphore(host.limits.scenario_runs)
+        self._waiting = 0
         self._verdicts: dict[tuple[str, str], str] = {}
 
     async def run(self, name: str, hardening: Any, profile: str | None) -> dict[str, Any]:
         """Play one; its machine becomes a session. Raises ``InvalidField``, ``CapExceeded`` (429)."""
         self._host.room_for(1)
-        played, machine = await self._in_turn(name, hardening, profile)
+        async with self._turn():
+            played, machine = await asyncio.to_thread(_play, name, hardening, profile)
         session = self._host.adopt(machine)
         await session.record([step.op for step in played.steps if step.op is not None])
         return {**played.wire(), "session": session.id}
@@ -43,20 +46,34 @@ class ScenarioStage:
         for name in names:
             for preset in presets:
                 if (name, preset) not in self._verdicts:
-                    played, _ = await self._in_turn(name, preset, None)
-                    self._verdicts[name, preset] = played.verdict
+                    await self._judge(name, preset)
         cells = {name: {preset: self._verdicts[name, preset] for preset in presets} for name in names}
         return {"scenarios": names, "presets": presets, "cells": cells}
 
-    async def _in_turn(self, name: str, hardening: Any, profile: str | None) -> tuple[Played, Machine]:
-        limit = self._host.limits.scenario_runs
-        if self._running >= limit:
-            raise CapExceeded("scenario_runs", limit, self._running, "as many scenarios run as may", status=429)
-        self._running += 1
+    async def _judge(self, name: str, preset: str) -> None:
+        """Fill one cell, unless somebody else has while this one waited."""
+        async with self._turn():
+            if (name, preset) not in self._verdicts:
+                played, _ = await asyncio.to_thread(_play, name, preset, None)
+                self._verdicts[name, preset] = played.verdict
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A place to play, first come, first served. Raises ``CapExceeded`` (429) if too many wait for one already."""
+        limit = self._host.limits.scenarios_waiting
+        if self._places.locked() and self._waiting >= limit:
+            raise CapExceeded(
+                "scenarios_waiting", limit, self._waiting, "as many scenarios wait to be played as may", status=429
+            )
+        self._waiting += 1
         try:
-            return await asyncio.to_thread(_play, name, hardening, profile)
+            await self._places.acquire()
         finally:
-            self._running -= 1
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 def _play(name: str, hardening: Any, profile: str | None) -> tuple[Played, Machine]:

@@ -44,7 +44,9 @@ class Limits:
     connections: int = 1024
     """Connections that the server holds open at once."""
     scenario_runs: int = 2
-    """Scenarios that are played at once."""
+    """Scenarios that are played at once; others wait for their turn."""
+    scenarios_waiting: int = 64
+    """Scenarios, cells of a matrix included, that wait for their turn at once."""
     idle_timeout_s: int = 900
     """Seconds without a request or an attached stream after which a session ends, unless it asks otherwise."""
     idle_timeout_max_s: int = 86_400
