@@ -164,7 +164,7 @@ def test_redistributors_are_known_by_their_frames() -> None:
 
 
 def test_words_are_read_where_memory_answers() -> None:
-    """Up to the last eight bytes of RAM; nothing below it and nothing that reaches beyond its end."""
+    """Up to the last eight bytes of RAM; of a range that begins before it or ends behind, what is there."""
     machine = _machine(start="bare")
     view, low, end = _view(machine), machine.map.ram, machine.map.ram + machine.map.ram_bytes
     for addr, word in ((low, 5), (low + 24, 1 << 63 | 6), (end - 16, 0), (end - 8, 7)):
@@ -174,7 +174,8 @@ def test_words_are_read_where_memory_answers() -> None:
     assert list(view.words(low, 32)) == [(0, 5), (3, 1 << 63 | 6)]
     assert list(view.words(low, 24)) == [(0, 5)]
     assert list(view.words(end - 16, 16)) == [(1, 7)]
-    assert list(view.words(end - 8, 16)) == list(view.words(low - 8, 16)) == []
+    assert (list(view.words(end - 8, 16)), list(view.words(low - 8, 16))) == ([(0, 7)], [(1, 5)])
+    assert list(view.words(end, 16)) == list(view.words(low - 16, 16)) == []
 
 
 def _mapped(rig: Rig, *device_ids: int) -> MachineView:

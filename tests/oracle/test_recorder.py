@@ -112,6 +112,35 @@ def test_of_a_level_1_table_its_valid_entries_are_told() -> None:
     assert told()[str(n)] == []
 
 
+def test_events_may_stay_in_the_machines_log() -> None:
+    """The lines are the same whether somebody takes the events or not."""
+    ops: list[Op] = [
+        Drive("probe", {}),
+        *(Drive("map_device", {"device_id": n, "events": 2}) for n in range(3)),
+        Msi(1, 0),
+    ]
+    recorder = Recorder(_machine())
+    for op in ops:
+        recorder.apply(op)
+
+    assert recorder.close() == _recorded(_machine(), *ops[1:])
+
+
+def test_an_entry_that_is_stored_again_is_no_news() -> None:
+    """The tables are read again, and are what they were."""
+    machine = _machine()
+    recorder = Recorder(machine)
+    recorder.apply(Drive("probe", {}))
+    recorder.apply(Drive("map_device", {"device_id": 1, "events": 2}))
+    value = next(v for v in map(GITS_BASER.decode, machine.its[0].baser) if v.type == TABLE_DEVICES)
+    word = machine.memory.read(baser_address(value), 8)
+    recorder.take()
+    for again in (word, word ^ 1 << 63, word):
+        recorder.apply(Store(baser_address(value), again.to_bytes(8, "little")))
+
+    assert [line["step"] for line in recorder.take() if line["type"] == "hardware"] == [4, 5]
+
+
 def test_lines_can_be_taken_while_the_log_grows() -> None:
     """Together they are the log that one would have had in the end."""
     ops = [Drive("map_device", {"device_id": n, "events": 2}) for n in range(3)]
@@ -245,6 +274,16 @@ def test_the_log_is_the_same_whoever_watches(oracle: str) -> None:
     watched = _recorded(_machine(hardening="strict"), *ops)
     assert _recorded(_machine(hardening="strict", oracle=oracle), *ops) == watched
     assert any(line.get("type") == "hardware" and line["data"]["guards_redistributors"] for line in watched)
+
+
+def test_a_machine_that_was_used_cannot_be_recorded() -> None:
+    """What happened before cannot be judged."""
+    machine = _machine()
+    machine.apply(Drive("probe", {}))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole sentence is compared
+        Recorder(machine)
+
+    assert str(caught.value) == "a complete log begins at reset"
 
 
 def test_a_recorder_leaves_no_ears_behind() -> None:

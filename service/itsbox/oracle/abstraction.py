@@ -20,7 +20,7 @@ from itsbox.hypervisor.tracking import ITT
 from itsbox.memory.ownership import Owner
 from itsbox.memory.ownership import PageState as Seen
 from itsbox.oracle.abstract import PARTS, Abstract, AbstractIts, AbstractLpis, AbstractPage, AbstractTable, Regions
-from itsbox.oracle.device_table import translation_table, word_at
+from itsbox.oracle.device_table import translation_table, word_at, words_at
 from itsbox.oracle.pages import Pages, PageState, Whose
 from itsbox.oracle.records import HostQueue
 from itsbox.oracle.spec import Claims, Facts
@@ -161,11 +161,7 @@ class MachineView:
 
     def words(self, addr: int, length: int) -> Iterator[tuple[int, int]]:
         """(index, doubleword) of the doublewords of a range that are not zero."""
-        memory = self._interconnect.mem
-        if memory.contains(addr, length):
-            for index, word in enumerate(memoryview(memory.load(addr, length)).cast("Q")):
-                if word:
-                    yield index, word
+        return words_at(self._interconnect.mem, addr, length)
 
 
 class HypervisorRecords:

@@ -1,7 +1,8 @@
-"""The device table as it is in memory, whoever wrote it last: read past the interconnect, so that nobody hears of it."""
+"""Tables as they are in memory, whoever wrote them last: read past the interconnect, so that nobody hears of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, itt_bytes
@@ -10,12 +11,21 @@ if TYPE_CHECKING:
     from itsbox.hardware.its import Its
     from itsbox.memory.physmem import PhysMem
 
-__all__ = ["translation_table", "word_at"]
+__all__ = ["translation_table", "word_at", "words_at"]
 
 
 def word_at(memory: PhysMem, addr: int) -> int | None:
     """Eight bytes as hardware sees them, or None where nothing answers."""
     return memory.read(addr, 8) if memory.contains(addr, 8) else None
+
+
+def words_at(memory: PhysMem, addr: int, length: int) -> Iterator[tuple[int, int]]:
+    """(index, doubleword) of the doublewords of a range that are not zero; what of it is missing memory has none."""
+    low, high = max(addr, memory.base), min(addr + length, memory.end)
+    if low < high:
+        for index, word in enumerate(memoryview(memory.load(low, high - low)).cast("Q"), (low - addr) // 8):
+            if word:
+                yield index, word
 
 
 def translation_table(its: Its, memory: PhysMem, device_id: int) -> tuple[int, int]:

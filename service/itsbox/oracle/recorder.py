@@ -15,7 +15,7 @@ from itsbox.arch.its_tables import L1Entry, itt_bytes
 from itsbox.arch.values import PAGE_SHIFT, pages_of
 from itsbox.events import PAGE_STATE, render
 from itsbox.memory.interconnect import Initiator, Why
-from itsbox.oracle.device_table import translation_table
+from itsbox.oracle.device_table import translation_table, words_at
 from itsbox.oracle.log_format import FORMAT, op_line
 from itsbox.oracle.provenance import table_of
 
@@ -260,11 +260,8 @@ class Recorder:
     def _entries(self, value: int) -> list[list[Any]]:
         """The valid entries of a level-1 table: [index, word]."""
         table = table_of(value)
-        memory = self.machine.interconnect.mem
-        if table is None or not memory.contains(table.addr, table.length):
-            return []
-        words = memoryview(memory.load(table.addr, table.length)).cast("Q")
-        return [[index, hex(word)] for index, word in enumerate(words) if word and L1Entry.decode(word).valid]
+        words = () if table is None else words_at(self.machine.interconnect.mem, table.addr, table.length)
+        return [[index, hex(word)] for index, word in words if L1Entry.decode(word).valid]
 
     def _look_at_devices(self, events: list[Event]) -> None:
         """Pages changed hands: note the devices using them whose entry in memory is not what their command wrote."""
