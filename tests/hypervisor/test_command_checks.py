@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from itsbox.arch.its_commands import MAPC, MAPD, MAPI, MOVI, SYNC
 from itsbox.hardware.profile import PROFILES
+from itsbox.hypervisor.tracking import Key, Tracking
 from itsbox.machine import Machine, MachineConfig
 from tests.hypervisor.box import VALID, Box
 
@@ -72,3 +75,22 @@ def test_devices_are_not_asked_for_where_mapd_is_not_watched() -> None:
     box.add_l2(1, box.page(1) | VALID)
     assert box.verdicts(MOVI(device_id=8192, event_id=0, icid=0)) == ["error"]
     assert box.describe(box.page(1))[0] == "hyp"
+
+
+def test_an_unmapping_that_names_a_million_pages_looks_at_those_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The RFC goes by the command's Size, of which it checks nothing: the host must not buy hours with one command."""
+    box = Box("rfc-v1", itt_alignment="none")
+    assert box.verdicts(MAPD(device_id=1, size=4, itt_addr=box.page(0), valid=1)) == ["executed"]
+    asked: list[int] = []
+    holders = Tracking.holders
+
+    def counted(tracking: Tracking, pfn: int) -> list[Key]:
+        asked.append(pfn)
+        return holders(tracking, pfn)
+
+    monkeypatch.setattr(Tracking, "holders", counted)
+
+    assert box.verdicts(MAPD(device_id=2, size=27, itt_addr=box.page(0), valid=0)) == ["error"]
+
+    assert len(asked) < 10
+    assert box.describe(box.page(0)) == ("host", "OWNED", 0)

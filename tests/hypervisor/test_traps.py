@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from itsbox.arch.its_commands import INT, MAPTI
 from itsbox.arch.its_registers import GITS_CTLR
-from itsbox.arch.values import pfn_of
-from itsbox.ops import Aborted, Done, MmioRead, MmioWrite, Refused, Value
+from itsbox.arch.redist_registers import GICR_CTLR, GICR_PENDBASER
+from itsbox.arch.values import FIRST_LPI, pfn_of
+from itsbox.ops import Aborted, Done, Drive, MmioRead, MmioWrite, Refused, Value
 from itsbox.reasons import Reason
 from tests.hypervisor.box import Box
 
@@ -61,3 +65,43 @@ def test_a_refused_read_has_no_value_in_its_event() -> None:
     assert box.read(0, 1) == Refused(Reason.ACCESS_WIDTH, 0)
 
     assert box.events("trap.mmio")[0]["value"] is None
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_the_second_page_of_a_misaligned_access_is_translated_too(size: int) -> None:
+    """One byte in the guest's memory is enough, as for a load or a store there."""
+    box = Box()
+
+    assert box.machine.apply(MmioRead(box.map.guest - 1, size)) == Aborted(Reason.GUEST_MEMORY)
+    assert box.machine.apply(MmioWrite(box.map.guest - 1, size, 0)) == Aborted(Reason.GUEST_MEMORY)
+    assert box.machine.apply(MmioRead(box.map.guest - size, size)) == Value(0)
+    assert [event["addr"] for event in box.events("trap.abort")] == [hex(box.map.guest)] * 2
+
+
+@pytest.mark.parametrize("preset", ["forward", "rfc-v1", "v2", "android-6.12", "strict"])
+def test_a_write_that_ends_in_a_guarded_frame_does_not_reach_it(preset: str) -> None:
+    """Its first bytes lie in a page that nobody guards: the ITS would be disabled behind the hypervisor's back."""
+    box = Box(preset)
+    before = box.hardware(GITS_CTLR)
+
+    assert box.machine.apply(MmioWrite(box.its - 4, 8, 0)) == Refused(Reason.ACCESS_WIDTH)
+    assert box.hardware(GITS_CTLR) == before
+
+
+@pytest.mark.parametrize("preset", ["android-6.12", "strict"])
+def test_a_pending_table_is_not_slipped_in_by_writes_across_frames(preset: str) -> None:
+    """LPIs off and on again by writes that begin in the frame before, with another pending table in between."""
+    box = Box(preset, session={"oracle": "lockstep"})
+    victim, per_cpu = box.map.hyp + 0x3_0000, box.map.gicr_stride
+    box.machine.apply(Drive("map_device", {"device_id": 0x20, "events": 1}))
+    was = GICR_PENDBASER.decode(box.machine.redistributors[1].read(GICR_PENDBASER.OFFSET, 8))
+    before = box.machine.physical(victim, 0x1_0000)
+    for cpu in (0, 1):
+        box.machine.apply(MmioWrite(box.map.gicr + cpu * per_cpu - 4, 8, 0))
+        box.gicr(cpu, GICR_PENDBASER, was.replace(physical_address=victim).word())
+        box.machine.apply(MmioWrite(box.map.gicr + cpu * per_cpu - 4, 8, 1 << 32))
+        box.verdicts(MAPTI(device_id=0x20, event_id=0, intid=FIRST_LPI + 9, icid=cpu), INT(device_id=0x20, event_id=0))
+        assert GICR_CTLR.decode(box.machine.redistributors[cpu].read(GICR_CTLR.OFFSET, 4)).enable_lpis
+
+    assert box.machine.physical(victim, 0x1_0000) == before
+    assert box.machine.violations == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from itsbox.arch.its_commands import VMAPP_V41, VSGI
-from itsbox.arch.its_registers import TABLE_VPES
+from itsbox.arch.its_registers import GITS_CBASER, GITS_CTLR, TABLE_VPES
 from itsbox.arch.values import SIZE_64K
 from itsbox.host.attacks import HostileHost
 from itsbox.host.scenarios import run
@@ -19,7 +19,7 @@ from itsbox.hypervisor.plan import Step
 from itsbox.machine import Machine, MachineConfig
 from itsbox.memory.ownership import Ownership
 from itsbox.memory.stage2 import Stage2
-from itsbox.ops import Ack, Acked, Bytes, Hvc, HvcReturn, Load, Panicked
+from itsbox.ops import Ack, Acked, Bytes, Done, Hvc, HvcReturn, Load, MmioWrite, Panicked
 from itsbox.oracle.abstract import Abstract, AbstractPage, Regions
 from itsbox.oracle.lockstep import Lockstep, SpecMismatch
 from itsbox.oracle.spec import Claims, Facts
@@ -250,3 +250,35 @@ def test_what_was_restored_is_taken_as_it_is() -> None:
     lockstep.compare(ACK, ACKED)
 
     assert lockstep.checked == 1
+
+
+@pytest.mark.parametrize("profile", ["virt-gicv3", "virt-gicv4.1"])
+@pytest.mark.parametrize("preset", ["off", "forward", "rfc-v1@6", "rfc-v1", "v2", "android-6.12", "strict"])
+def test_misaligned_writes_that_touch_two_registers(preset: str, profile: str) -> None:
+    """They arrive in pieces, where they arrive: in the register behind a reserved one, and in the next frame's first."""
+    machine = _machine(hardening=preset, profile=profile)
+    where, violations = machine.map, machine.violations
+    machine.apply(MmioWrite(where.its + GITS_CTLR.OFFSET, 4, 0))
+    for at in (where.its + GITS_CBASER.OFFSET, where.its, where.gicr, where.gicr + where.gicr_stride):
+        for before, size in ((4, 8), (1, 2), (2, 4), (1, 8)):
+            machine.apply(MmioWrite(at - before, size, 0))
+
+    assert machine.oracle is not None
+    assert machine.oracle.lockstep is not None
+    assert machine.oracle.lockstep.checked > 16
+    if preset in ("off", "strict"):
+        assert violations == []
+
+
+def test_a_write_across_frames_that_a_hypervisor_carries_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that looks at the first page alone disables the ITS behind its own back."""
+    machine = _machine(hardening="strict")
+    bus = machine.bus
+
+    def first_page_only(hyp: Any, addr: int, size: int, value: int) -> Done:
+        bus.write(addr, size, value)
+        return Done()
+
+    monkeypatch.setattr("itsbox.hypervisor.traps.mmio_write", first_page_only)
+    with pytest.raises(SpecMismatch, match="a write into a guarded page began or ended in another"):
+        machine.apply(MmioWrite(machine.map.its - 4, 8, 0))

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from itsbox.arch.layout import Layout
     from itsbox.hypervisor.el2 import El2
 
-__all__ = ["Check", "Checked", "PhysicalChecks", "command_layouts", "itt_pages"]
+__all__ = ["Check", "Checked", "PhysicalChecks", "command_layouts", "itt_pages", "redistributor_names"]
 
 Checked: TypeAlias = "Reason | tuple[Plan, ...] | None"
 Check: TypeAlias = "Callable[[Any], Checked]"
@@ -263,9 +263,13 @@ _ALIGNMENT: Final[dict[str, Callable[[int], Reason | None]]] = {
 
 
 def _release_named(el2: El2, state: ItsState, c: MAPD) -> list[Key] | None:
-    """The pages that the command names, whoever holds them: the device itself first."""
+    """The pages that the command names, whoever holds them: the device itself first.
+
+    A command may name a million pages; only those that somebody holds are looked at, and they are few.
+    """
     keys = []
-    for pfn in itt_pages(el2.knobs, c.itt_addr, c.size, ite_bytes(state.typer)):
+    named = itt_pages(el2.knobs, c.itt_addr, c.size, ite_bytes(state.typer))
+    for pfn in sorted(pfn for pfn in el2.tracking.users if pfn in named):
         own = (ITT, state.number, c.device_id, pfn)
         holders = [own] if own in el2.tracking.counts else el2.tracking.holders(pfn)
         keys += holders[:1]

@@ -125,9 +125,11 @@ knob(
 knob(
     "preswitch_devices", "takeover", "Devices that were mapped before the switch-over.",
     unknown="are not known to the hypervisor, and their tables not pinned",
-    walked="are found by walking the device and vPE tables; their memory is pinned like any other",
+    walked="are found by walking the device and vPE tables; their memory is pinned like any other. Where RDbase is an address, "
+    "each collection must name a redistributor",
     source="RFC 7; own: docs/explanation/dma-surface.md 8, step 5",
-    consequence="`unknown`: the host can donate such a table's page to a guest while the ITS still writes to it.",
+    consequence="`unknown`: the host can donate such a table's page to a guest while the ITS still writes to it; a collection "
+    "that it forged before sends messages to any address after.",
 )  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------- queue

@@ -2,6 +2,10 @@
 
 The entries' format is the implementation's secret, so a hypervisor can only do this for an ITS that it knows; here it is the
 format of this project's machines (``arch.its_tables``). The tables are the hypervisor's by now: nobody edits them meanwhile.
+What the host edited by hand before, it may have left in the CPUs' caches: that is cleaned to memory first, or the ITS would go on
+with other entries than those looked at here.
+
+Where RDbase is an address, a collection's entry decides where messages go. It holds no memory, but must name a redistributor.
 """
 
 from __future__ import annotations
@@ -9,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from itsbox.arch.its_registers import TABLE_DEVICES, TABLE_VPES, ite_bytes
-from itsbox.arch.its_tables import DTE, L1_ENTRY_SIZE, VTE, VTE_V41, L1Entry, l2_address
+from itsbox.arch.its_registers import TABLE_COLLECTIONS, TABLE_DEVICES, TABLE_VPES, ite_bytes
+from itsbox.arch.its_tables import CTE_PTA, DTE, L1_ENTRY_SIZE, VTE, VTE_V41, L1Entry, l2_address
 from itsbox.arch.layout import Layout
-from itsbox.hypervisor.command_checks import itt_pages
+from itsbox.hypervisor.command_checks import itt_pages, redistributor_names
 from itsbox.hypervisor.its_state import ItsState, TableRecord
 from itsbox.hypervisor.plan import Plan, RecordChange, Step, commit, undo
 from itsbox.hypervisor.tracking import ITT
@@ -29,6 +33,8 @@ _CAUSE = "device mapped before the switch-over"
 
 def adopt_devices(el2: El2, state: ItsState) -> Reason | None:
     """Record and hold what the device and vPE tables name; all of it or nothing."""
+    if _sends_astray(el2, state):
+        return Reason.RD_BASE_UNKNOWN
     done: list[Plan] = []
     for step in _holds(el2, state):
         denied = step if isinstance(step, Reason) else commit(el2, state, (step,))
@@ -37,6 +43,19 @@ def adopt_devices(el2: El2, state: ItsState) -> Reason | None:
             return step if isinstance(step, Reason) else Reason.DEVICE_UNUSABLE
         done.append(step)  # type: ignore[arg-type]
     return None
+
+
+def _sends_astray(el2: El2, state: ItsState) -> bool:
+    """Whether a collection's messages would go to an address that is no redistributor.
+
+    Level-2 pages that stay the host's (knob ``collection_l2``) are not mapped here, and would say nothing of what comes.
+    """
+    table = state.by_type.get(TABLE_COLLECTIONS)
+    if table is None or not state.typer.pta or (table.indirect and el2.knobs["collection_l2"] == "host"):
+        return False
+    entries = (CTE_PTA.decode(*CTE_PTA.STRUCT.unpack(raw)) for _, raw in _entries(el2, table, CTE_PTA))
+    names = redistributor_names(el2, state)
+    return any(entry.valid and entry.rd_base not in names for entry in entries)
 
 
 def _holds(el2: El2, state: ItsState) -> Iterator[Plan | Reason]:
@@ -77,6 +96,8 @@ def _vpe_holds(el2: El2, state: ItsState, table: TableRecord) -> Iterator[Plan |
 def _entries(el2: El2, table: TableRecord, layout: type[Layout]) -> Iterator[tuple[int, bytes]]:
     """(id, raw entry) of every entry that is not all zeros."""
     for first, addr, length in _last_level(el2, table):
+        if el2.knobs["cache_maintenance"] == "flush":
+            el2.interconnect.clean(addr, length)
         data = el2.load(addr, length)
         if not any(data):
             continue

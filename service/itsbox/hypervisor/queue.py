@@ -222,5 +222,6 @@ class CommandQueue:
             log.items.append((SHADOW_QUEUE, log.step, start, self.state.consumed, count))
 
     def words_of(self, data: bytes) -> Iterable[Words]:
-        """Commands in a piece of a queue."""
-        return WORDS.iter_unpack(data)
+        """The whole commands in a piece of a queue; the RFC takes any length for its queue's, so the last may be cut off."""
+        rest = len(data) % COMMAND_SIZE
+        return WORDS.iter_unpack(data[:-rest] if rest else data)

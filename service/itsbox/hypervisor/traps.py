@@ -51,21 +51,38 @@ Answer: TypeAlias = "tuple[int | Reason, str]"
 
 def mmio_read(hyp: Hypervisor, addr: int, size: int) -> Outcome:
     """A host read of ``size`` bytes."""
-    region = hyp.pages.get(addr >> PAGE_SHIFT)
+    region, fault = _place(hyp, addr, size)
     if region is None:
-        return abort(hyp, addr, write=False) if hyp.guards(addr) else Value(hyp.el2.bus.read(addr, size))
+        return abort(hyp, fault, write=False) if hyp.guards(fault) else Value(hyp.el2.bus.read(addr, size))
     return _handle(hyp, region, Access(addr, size, None))
 
 
 def mmio_write(hyp: Hypervisor, addr: int, size: int, value: int) -> Outcome:
     """A host write of ``size`` bytes."""
-    region = hyp.pages.get(addr >> PAGE_SHIFT)
+    region, fault = _place(hyp, addr, size)
     if region is None:
-        if hyp.guards(addr):
-            return abort(hyp, addr, write=True)
+        if hyp.guards(fault):
+            return abort(hyp, fault, write=True)
         hyp.el2.bus.write(addr, size, value)
         return _DONE
     return _handle(hyp, region, Access(addr, size, value))
+
+
+def _place(hyp: Hypervisor, addr: int, size: int) -> tuple[Region | None, int]:
+    """The region that an access traps to, if any, and the first address at which stage 2 may object.
+
+    A misaligned access across two pages is translated page by page (Arm ARM DDI 0487, alignment): the second one objects if the
+    first does not.
+    """
+    region = hyp.pages.get(addr >> PAGE_SHIFT)
+    if region is None and _crosses(addr, size) and not hyp.guards(addr):
+        last = addr + size - 1
+        return hyp.pages.get(last >> PAGE_SHIFT), last >> PAGE_SHIFT << PAGE_SHIFT
+    return region, addr
+
+
+def _crosses(addr: int, size: int) -> bool:
+    return addr >> PAGE_SHIFT != addr + size - 1 >> PAGE_SHIFT
 
 
 def _handle(hyp: Hypervisor, region: Region, access: Access) -> Outcome:
@@ -73,8 +90,12 @@ def _handle(hyp: Hypervisor, region: Region, access: Access) -> Outcome:
     addr, size, value = access
     is_write = value is not None
     name = _register_name(hyp, region, addr)
+    result: int | Reason
     try:
-        if region.kind == REDISTRIBUTORS:
+        if _crosses(addr, size):
+            # Its other half lies in a page that another handler, or nobody, answers for: no handler may carry it out.
+            result, action = Reason.ACCESS_WIDTH, REFUSED
+        elif region.kind == REDISTRIBUTORS:
             result, action = hyp.redistributors.access(access)
         else:
             result, action = _ITS_MMIO[hyp.el2.knobs["its_mmio"]](hyp, region, access)

@@ -16,13 +16,13 @@ names and no others.
 
 from __future__ import annotations
 
-from itsbox.arch.values import pages_of
-from itsbox.ops import Aborted, Fill, Hvc, Load, MmioRead, MmioWrite, Panicked, Store
+from itsbox.arch.values import PAGE_SHIFT, pages_of
+from itsbox.ops import Aborted, Fill, Hvc, Load, MmioRead, MmioWrite, Panicked, Refused, Store
 from itsbox.oracle.abstract import Abstract, page_at
 from itsbox.oracle.spec_call import ANY, Call, Claims, Expected, Facts, Loose, from_host, settled
 from itsbox.oracle.spec_hypercalls import hypercall
-from itsbox.oracle.spec_its import its_read, its_write, locate_its, stage_2
-from itsbox.oracle.spec_redist import locate_redistributor, redistributor_write
+from itsbox.oracle.spec_its import its_guarded, its_read, its_write, locate_its, stage_2
+from itsbox.oracle.spec_redist import locate_redistributor, redistributor_write, redistributors_guarded
 
 __all__ = ["Call", "Claims", "Expected", "Facts", "Loose", "memory_access", "settled", "specify"]
 
@@ -51,6 +51,28 @@ def mmio_read(pre: Abstract, call: Call, op: MmioRead) -> Expected:
 
 
 def mmio_write(pre: Abstract, call: Call, op: MmioWrite) -> Expected:
+    """A write by the host. One across two pages is one to each; where a page is guarded, nobody may carry either out."""
+    edge = pages_of(op.addr, op.size)[-1] << PAGE_SHIFT
+    if edge <= op.addr or _in_memory(call, op.addr) or _in_memory(call, edge):
+        return _write(pre, call, op)
+    if _guarded(pre, call, op.addr) or _guarded(pre, call, edge):
+        refused = isinstance(call.outcome, Refused)
+        return Expected(pre, wrong=None if refused else "a write into a guarded page began or ended in another")
+    low = edge - op.addr
+    first = _write(pre, call, MmioWrite(op.addr, low, op.value & (1 << 8 * low) - 1))
+    second = _write(first.post, call, MmioWrite(edge, op.size - low, op.value >> 8 * low))
+    return second._replace(loose=(*first.loose, *second.loose), wrong=first.wrong or second.wrong)
+
+
+def _guarded(pre: Abstract, call: Call, addr: int) -> bool:
+    """Whether the hypervisor answers for an address."""
+    its = locate_its(call.facts, addr)
+    if its is not None:
+        return its_guarded(pre, call, its[1])
+    return locate_redistributor(call.facts, addr) is not None and redistributors_guarded(pre, call)
+
+
+def _write(pre: Abstract, call: Call, op: MmioWrite) -> Expected:
     """A write to memory, to an ITS, to a redistributor; any other device has no part in this state."""
     place = locate_its(call.facts, op.addr)
     if place is not None:

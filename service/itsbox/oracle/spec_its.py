@@ -28,7 +28,7 @@ from itsbox.oracle.abstract import Abstract
 from itsbox.oracle.spec_call import Call, Expected, Facts, Loose
 from itsbox.oracle.spec_queue import records_of, run, run_bare, run_series
 
-__all__ = ["its_read", "its_write", "locate_its", "stage_2"]
+__all__ = ["its_guarded", "its_read", "its_write", "locate_its", "stage_2"]
 
 
 class Trap(NamedTuple):
@@ -62,7 +62,7 @@ def locate_its(facts: Facts, addr: int) -> tuple[int, int] | None:
     return None
 
 
-def _guarded(state: Abstract, call: Call, offset: int) -> bool:
+def its_guarded(state: Abstract, call: Call, offset: int) -> bool:
     """Whether the hypervisor answers for a frame of an ITS: knobs ``its_mmio`` and ``trap_range``."""
     facts = call.facts
     if not call.claims.pkvm or not stage_2(state, facts) or facts.knob("its_mmio", "emulated") == "mapped":
@@ -80,7 +80,7 @@ def its_read(pre: Abstract, call: Call) -> Expected:
 def its_write(pre: Abstract, call: Call, op: MmioWrite, number: int, offset: int) -> Expected:
     """Any write to an ITS's frames: who answers it, then the register's function."""
     trap = Trap(number, offset, op.size, op.value)
-    if not _guarded(pre, call, offset):
+    if not its_guarded(pre, call, offset):
         return bare(pre, trap)
     if call.facts.knob("its_mmio", "emulated") == "forwarded":
         return forwarded(pre, call, trap)
@@ -300,9 +300,14 @@ def other_register(pre: Abstract, call: Call, trap: Trap) -> Expected:
 
 
 def reserved(pre: Abstract, call: Call, trap: Trap) -> Expected:
-    """A reserved or IMPLEMENTATION DEFINED offset: RAZ/WI. Where the series forwards it, this hardware has nothing there."""
+    """A reserved or IMPLEMENTATION DEFINED offset: RAZ/WI.
+
+    Where the series forwards it, this hardware has nothing there; but a misaligned write may end in the register behind.
+    """
     if call.claims.commands and trap.offset < TRANSLATION_FRAME:
         return _refused(pre, call, "a reserved or IMPLEMENTATION DEFINED offset was written")
+    if register_at(trap.offset + trap.size - 1) is not None:
+        return _left_to_hardware(pre, call, trap)
     return Expected(pre)
 
 

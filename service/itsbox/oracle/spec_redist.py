@@ -42,7 +42,7 @@ from itsbox.oracle.spec_call import Call, Expected, Facts, Loose
 from itsbox.oracle.spec_its import stage_2
 from itsbox.oracle.spec_pages import hold, let_go, lpi_tables, why_not_held
 
-__all__ = ["hold_lpi_tables", "locate_redistributor", "redistributor_write"]
+__all__ = ["hold_lpi_tables", "locate_redistributor", "redistributor_write", "redistributors_guarded"]
 
 
 class Trap(NamedTuple):
@@ -70,11 +70,16 @@ def locate_redistributor(facts: Facts, addr: int) -> tuple[int, int] | None:
     return (cpu, offset) if 0 <= cpu < facts.cpus else None
 
 
+def redistributors_guarded(pre: Abstract, call: Call) -> bool:
+    """Whether the hypervisor answers for the redistributors' frames: knob ``redistributors``."""
+    emulated = call.facts.knob("redistributors", "emulated") == "emulated"
+    return emulated and stage_2(pre, call.facts) and call.claims.pkvm
+
+
 def redistributor_write(pre: Abstract, call: Call, op: MmioWrite, cpu: int, offset: int) -> Expected:
     """Any write to a redistributor: hardware's own, refused before the take-over, then the register's function."""
     facts, trap = call.facts, Trap(cpu, offset, op.size, op.value)
-    guarded = facts.knob("redistributors", "emulated") == "emulated" and stage_2(pre, facts) and call.claims.pkvm
-    if not guarded:
+    if not redistributors_guarded(pre, call):
         return bare(pre, call, trap)
     if SGI_FRAME <= offset < VLPI_FRAME:
         return sgi_frame(pre, call, trap)
