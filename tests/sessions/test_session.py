@@ -10,7 +10,7 @@ import pytest
 from itsbox.api.logs import configure_logs
 from itsbox.arch.its_commands import MAPD, MAPTI, SYNC
 from itsbox.machine import Machine, MachineConfig, Snapshot
-from itsbox.ops import Ack, Bytes, Load, MmioRead, MmioWrite, Op, Outcome, Store, Value
+from itsbox.ops import Ack, Bytes, Drive, Load, MmioRead, MmioWrite, Op, Outcome, Store, Value
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
 from itsbox.sessions.session import SLICE, Session
 from tests.rig import Rig as MachineRig
@@ -96,6 +96,42 @@ async def test_commands_use_up_a_slice(rig: Rig) -> None:
 
     assert others >= 1
     await task
+
+
+async def test_driver_calls_use_up_a_slice(rig: Rig) -> None:
+    """A call can be thousands of commands: others get their turn between two calls, not after a thousand."""
+    session = rig.session(start="host")
+    call = Drive("map_device", {"device_id": 1, "events": 600})
+    turns: list[int] = []
+
+    async def other() -> None:
+        while len(turns) < 3:
+            turns.append(session.machine.step)
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(other())
+    before = session.machine.step
+    await session.run([call, Drive("unmap_device", {"device_id": 1}), *[Ack(0)] * 10])
+    await task
+
+    assert [step - before for step in turns] == [1, 2, 12]
+
+
+async def test_a_request_of_too_many_commands_is_stopped() -> None:
+    """All that were looked at are listed in the answer, so their number is bounded: 413 says how many ops had run."""
+    rig = Rig(commands_per_request=3000)
+    machine = MachineRig().set_up()
+    session = rig.host.adopt(machine.machine)
+    machine.put(*[SYNC(rd_base=0)] * 1500)
+    wrap = [MmioWrite(0x0808_0088, 8, at) for at in (machine.cwriter, 0, machine.cwriter, 0)]
+    before = session.machine.step
+    with pytest.raises(CapExceeded) as refused:
+        await session.run([*wrap, TYPER])
+
+    assert (refused.value.cap, refused.value.status) == ("commands_per_request", 413)
+    assert refused.value.members["executed"] == 3  # 1500 and the rest of the ring are within; the next 1500 are not
+    assert session.machine.step - before == len((await session.journal(0, 10)).ops) == 3
+    assert (await session.run([TYPER])).results[0][0] == Value(0x1F0001EFB1)
 
 
 async def test_a_crash_is_logged_once_and_leaves_the_others_alone(rig: Rig) -> None:

@@ -23,6 +23,8 @@ class Limits:
     """Memory that a session's machine and snapshots may keep; pages that two of them share count once."""
     ops_per_request: int = 4096
     """Ops in one batch, JSON or packed, and in one frame of the lane."""
+    commands_per_request: int = 262_144
+    """ITS commands that the ops of one request may make the ITS or the hypervisor look at together; each is listed."""
     request_bytes: int = 4 * MIB
     """Bytes of one request body or of one WebSocket message from the client."""
     answer_bytes: int = 16 * MIB

@@ -16,7 +16,7 @@ import structlog
 from itsbox import events
 from itsbox.events import Event, EventType
 from itsbox.machine import Machine, Snapshot
-from itsbox.ops import Done, Fill, Op, Outcome, Store
+from itsbox.ops import Done, Drive, Fill, Op, Outcome, Store
 from itsbox.oracle.violations import Violation
 from itsbox.sessions.budget import MemoryBudget
 from itsbox.sessions.errors import CapExceeded, ModelCrash, SessionCrashed, SessionNotFound, SnapshotNotFound
@@ -46,6 +46,7 @@ class Session:
     """
 
     __slots__ = (
+        "_commands",
         "_engine",
         "_hash",
         "_ids",
@@ -98,6 +99,7 @@ class Session:
         self._ids = ids
         self._totals = totals
         self._turn = SLICE  # ops and commands left before others get their turn
+        self._commands = 0  # commands that the running request has made the machine look at
         self._hash: tuple[int, int, str] | None = None
         self._publish(history)  # what happened while the machine booted
         #: ``seq`` when the machine stood ready: all that happens to the session comes after it.
@@ -154,7 +156,7 @@ class Session:
         """Execute ops in order, up to and including the first whose outcome ``stops`` names.
 
         Raises: ``CapExceeded`` (413) before anything runs, if the stores do not fit, or with ``executed`` if the machine
-        itself took too much; ``SessionCrashed``; ``ModelCrash``.
+        itself took too much memory or looked at too many commands; ``SessionCrashed``; ``ModelCrash``.
         """
         return await self.run_parts(((None, ops),), stops)
 
@@ -193,7 +195,7 @@ class Session:
             for _, ops in parts:
                 await self._check_memory(ops)
             results: list[Result] = []
-            self._turn = SLICE
+            self._turn, self._commands = SLICE, 0
             for name, ops in parts:
                 if name is not None:
                     await self._go_back(records[name])
@@ -224,7 +226,7 @@ class Session:
         apply, violations = machine.apply, machine.violations
         writable = machine.memory.writable
         pages_before, known, before = len(writable), len(violations), len(results)
-        turn = self._turn
+        turn, commands, log = self._turn, 0, machine.log
         try:
             for op in ops[start : start + turn]:
                 outcome = apply(op)
@@ -236,13 +238,19 @@ class Session:
                 results.append((outcome, found))
                 if stops and stops_at(outcome, found, stops):
                     return True
-                turn -= 1 + len(getattr(outcome, "commands", ()))
-                if turn <= 0:
+                looked_at = len(getattr(outcome, "commands", ()))
+                commands += looked_at
+                turn -= 1 + looked_at
+                if turn <= 0 or (
+                    type(op) is Drive and turn <= len(log.items)
+                ):  # of a driver call, events tell the length
+                    turn = 0
                     break
         except Exception as error:
             raise self._crashed(ops[start + len(results) - before], error) from error
         finally:
             self._turn = turn
+            self._commands += commands
             self._publish(machine.take_events())
             self._totals.ops += len(results) - before
             self.budget.spend(len(writable) - pages_before)
@@ -275,9 +283,13 @@ class Session:
         self.budget.count(self.machine, [record.snapshot.image.pages for record in snapshots])
 
     async def _between_slices(self, executed: int) -> None:
-        """Let others run; stop a batch whose commands have made the machine itself write beyond the cap."""
+        """Let others run; stop a batch of too many commands, or whose commands made the machine write beyond the cap."""
         await asyncio.sleep(0)
         self._turn = SLICE
+        most = self._limits.commands_per_request
+        if self._commands > most:
+            why = "the ops have made the ITS look at more commands than those of one request may"
+            raise CapExceeded("commands_per_request", most, self._commands, why, status=413, executed=executed)
         if self.budget.left < 0:
             await self._count_memory()
             if self.budget.left < 0:
