@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from itsbox.arch.its_commands import VMAPP_V41, VSGI
-from itsbox.arch.its_registers import GITS_CBASER, GITS_CTLR, TABLE_VPES
+from itsbox.arch.its_registers import GITS_BASER, GITS_CBASER, GITS_CTLR, TABLE_VPES
 from itsbox.arch.values import SIZE_64K
 from itsbox.host.attacks import HostileHost
 from itsbox.host.scenarios import run
@@ -268,6 +268,23 @@ def test_misaligned_writes_that_touch_two_registers(preset: str, profile: str) -
     assert machine.oracle.lockstep.checked > 16
     if preset in ("off", "strict"):
         assert violations == []
+
+
+@pytest.mark.parametrize("preset", ["v2", "android-6.12"])
+def test_a_base_register_that_a_misaligned_write_moved_goes_back(preset: str) -> None:
+    """The next write that the guard sees forces the place of the take-over again."""
+    machine = _machine(hardening=preset)
+    its = machine.map.its
+    machine.apply(MmioWrite(its + GITS_CTLR.OFFSET, 4, 0))
+    for at in (its + GITS_CBASER.OFFSET, its + GITS_BASER.OFFSET):
+        was = machine.its[0].read(at - its, 8)
+        machine.apply(MmioWrite(at - 4, 8, machine.map.hyp << 32 & (1 << 64) - 1))
+        assert machine.its[0].read(at - its, 8) != was
+
+        machine.apply(MmioWrite(at, 8, was))
+
+        assert machine.its[0].read(at - its, 8) == was
+    assert {violation.oracle for violation in machine.violations} == {"H4", "H8"}
 
 
 def test_a_write_across_frames_that_a_hypervisor_carries_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

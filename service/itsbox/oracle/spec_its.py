@@ -19,12 +19,16 @@ from itsbox.arch.its_registers import (
     GITS_TRANSLATER,
     TRANSLATION_FRAME,
     VSGI_FRAME,
+    baser_address,
+    baser_bytes,
+    cbaser_bytes,
     register_at,
 )
 from itsbox.arch.layout import Access, Register
+from itsbox.arch.values import pages_of
 from itsbox.arch.words import with_high_half, with_low_half
 from itsbox.ops import MmioWrite, Refused
-from itsbox.oracle.abstract import Abstract
+from itsbox.oracle.abstract import Abstract, AbstractIts
 from itsbox.oracle.spec_call import Call, Expected, Facts, Loose
 from itsbox.oracle.spec_queue import records_of, run, run_bare, run_series
 
@@ -214,7 +218,7 @@ def cbaser(pre: Abstract, call: Call, trap: Trap) -> Expected:
     restarted = pre.with_its(number, consumed=0, waiting=False, stopped=frozenset()).with_registers(number, CREADR=0)
     if _exact(call, "cbaser_reset", "both"):
         restarted = restarted.with_its(number, host_cwriter=0).with_registers(number, CWRITER=0)
-    return Expected(restarted, (*_kept_place(call, trap), *_taken_back(pre, number)))
+    return Expected(restarted, (*_kept_place(pre, call, trap), *_taken_back(pre, number)))
 
 
 def baser(pre: Abstract, call: Call, trap: Trap) -> Expected:
@@ -225,7 +229,7 @@ def baser(pre: Abstract, call: Call, trap: Trap) -> Expected:
         return Expected(pre)
     if not _changeable(pre, trap.number):
         return Expected(pre, wrong="GITS_BASER<n> was written although the ITS is not disabled and quiescent")
-    return Expected(pre, _kept_place(call, trap))
+    return Expected(pre, _kept_place(pre, call, trap))
 
 
 def _changeable(pre: Abstract, number: int) -> bool:
@@ -240,8 +244,11 @@ _PLACE: Final[dict[type[Register], tuple[str, ...]]] = {
 """The fields that say where the memory is; the others are its attributes, Valid and Indirect."""
 
 
-def _kept_place(call: Call, trap: Trap) -> tuple[Loose, ...]:
-    """What knobs ``base_writes`` and ``base_mask`` leave of a base register: attributes and Valid, or all of it."""
+def _kept_place(pre: Abstract, call: Call, trap: Trap) -> tuple[Loose, ...]:
+    """What knobs ``base_writes`` and ``base_mask`` leave of a base register: attributes and Valid, or all of it.
+
+    The place is that of the take-over again, also where a misaligned write had put another one there.
+    """
     if _exact(call, "base_writes", "exact"):
         return ()
     place = register_at(trap.offset)
@@ -250,11 +257,20 @@ def _kept_place(call: Call, trap: Trap) -> tuple[Loose, ...]:
 
     def allowed(expected: int, found: int) -> bool:
         before, after = register.decode(expected), register.decode(found)
-        return not _exact(call, "base_mask", "correct") or all(
-            getattr(before, name) == getattr(after, name) for name in _PLACE[register]
-        )
+        kept = all(getattr(before, name) == getattr(after, name) for name in _PLACE[register])
+        return kept or not _exact(call, "base_mask", "correct") or _as_taken(pre.its[trap.number], after)
 
     return (Loose("registers", {(trap.number, _name(trap))}, why, allowed),)
+
+
+def _as_taken(its: AbstractIts, value: Register) -> bool:
+    """Whether a base register names the queue, or a table, that was taken over."""
+    if isinstance(value, GITS_CBASER):
+        return (value.physical_address, cbaser_bytes(value)) == (its.hw_queue, its.host_bytes)
+    if not isinstance(value, GITS_BASER):
+        return False
+    frames = pages_of(baser_address(value), baser_bytes(value))
+    return any((table.type, table.first, table.pages) == (value.type, frames[0], len(frames)) for table in its.tables)
 
 
 def _taken_back(pre: Abstract, number: int) -> tuple[Loose, ...]:
