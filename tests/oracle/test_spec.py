@@ -25,6 +25,7 @@ from itsbox.ops import (
 )
 from itsbox.oracle.abstract import HOST_ALONE, Abstract, AbstractIts, AbstractPage, Regions, page_at
 from itsbox.oracle.spec import Call, Claims, Expected, Facts, specify
+from itsbox.oracle.spec_queue import Frames
 from itsbox.reasons import Reason
 
 REGIONS = Regions(range(0x40000, 0x50000), range(0x4FF00, 0x50000), range(0x4FE00, 0x4FF00))
@@ -187,3 +188,20 @@ def test_the_driver_changes_nothing_of_its_own() -> None:
 def test_a_message_changes_no_page() -> None:
     """Whatever a device sends, ownership, records and registers stay."""
     assert _judge(_state(), Msi(1, 2), Done()).post == _state()
+
+
+def test_a_path_is_in_no_set_of_frames() -> None:
+    """A range would compare a tuple with each of its numbers, of which one MAPD can name a million."""
+    asked: list[object] = []
+
+    class Named:
+        def __contains__(self, key: object) -> bool:
+            asked.append(key)
+            return True
+
+    frames = Frames(lambda: iter((Named(),)))
+
+    assert () not in frames
+    assert (0, "devices") not in frames
+    assert 7 in frames
+    assert asked == [7]

@@ -36,6 +36,8 @@ class Frames:
         self._made: tuple[Any, ...] | None = None
 
     def __contains__(self, pfn: object) -> bool:
+        if not isinstance(pfn, int):
+            return False  # a path to more than a frame; a range would compare it with each of its numbers
         if self._made is None:
             self._made = tuple(self._make())
         return any(pfn in each for each in self._made)
