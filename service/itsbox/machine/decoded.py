@@ -22,28 +22,54 @@ if TYPE_CHECKING:
     from itsbox.machine.machine import Machine
     from itsbox.memory.physmem import PhysMem
 
-__all__ = ["decoded_state", "l1_words", "table_entries"]
+__all__ = ["Steps", "TooManySteps", "decoded_state", "l1_words", "table_entries", "vpe_table"]
 
 _L1: Final = Struct("<Q")
 _ZERO: Final = bytes(PAGE_SIZE)
 _NON_ZERO: Final = re.compile(rb"[^\x00]")
 
 
-def decoded_state(machine: Machine) -> dict[str, Any]:
-    """devices, collections, events, vpes, pending, vpending; keys are decimal strings, addresses hex strings."""
+class TooManySteps(Exception):
+    """The tables name more memory than the caller is ready to have looked at."""
+
+
+class Steps:
+    """How much more may be looked at: entries, zero pages and pending interrupts count one each.
+
+    Tables are the host's to write: with a few kilobytes it can name one translation table of 2^32 events 65,536 times.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def spend(self, count: int = 1) -> None:
+        """Note that so much has been looked at. Raises ``TooManySteps``."""
+        self.left -= count
+        if self.left < 0:
+            raise TooManySteps
+
+
+def decoded_state(machine: Machine, most: int | None = None) -> dict[str, Any]:
+    """devices, collections, events, vpes, pending, vpending; keys are decimal strings, addresses hex strings.
+
+    most: how much may be looked at, as ``Steps`` counts; everything if left out. Raises ``TooManySteps``.
+    """
     its, mem = machine.its[0], machine.memory
-    devices, events = _devices(its, mem)
-    vpes = _vpes(its, mem)
+    steps = None if most is None else Steps(most)
+    devices, events = _devices(its, mem, steps)
+    vpes = vpe_table(its, mem)
     id_bits = machine.config.profile.gicr_idbits
     pending = {
         str(gicr.cpu): bits
         for gicr in machine.redistributors
-        if (bits := _bitmap(mem, gicr.pending_table, pending_table_bytes(id_bits)))
+        if (bits := _bitmap(mem, gicr.pending_table, pending_table_bytes(id_bits), steps))
     }
     vpending = {
         vpe["vpt"]: bits
         for vpe in vpes.values()
-        if (bits := _virtual(_bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(id_bits)), its))
+        if (bits := _virtual(_bitmap(mem, int(vpe["vpt"], 16), pending_table_bytes(id_bits), steps), its))
     }
     return {
         "devices": devices,
@@ -55,20 +81,20 @@ def decoded_state(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _devices(its: Its, mem: PhysMem) -> tuple[dict[str, Any], dict[str, Any]]:
+def _devices(its: Its, mem: PhysMem, steps: Steps | None) -> tuple[dict[str, Any], dict[str, Any]]:
     devices, events = {}, {}
     for device_id, _, raw in table_entries(its, mem, its.current_table("device")):
         dte = DTE.decode(*DTE.STRUCT.unpack_from(raw))
         if dte.valid:
             devices[str(device_id)] = {"size": dte.size, "itt": hex(dte.itt_addr)}
-            found = {str(event_id): _event(ite) for event_id, ite in _ites(mem, dte)}
+            found = {str(event_id): _event(ite) for event_id, ite in _ites(mem, dte, steps)}
             if found:
                 events[str(device_id)] = found
     return devices, events
 
 
-def _ites(mem: PhysMem, dte: DTE) -> Iterator[tuple[int, ITE]]:
-    for event_id, raw in _entries(mem, dte.itt_addr, ITE.SIZE, event_count(dte.size)):
+def _ites(mem: PhysMem, dte: DTE, steps: Steps | None) -> Iterator[tuple[int, ITE]]:
+    for event_id, raw in _entries(mem, dte.itt_addr, ITE.SIZE, event_count(dte.size), steps):
         ite = ITE.decode(*ITE.STRUCT.unpack_from(raw))
         if ite.valid:
             yield event_id, ite
@@ -90,7 +116,8 @@ def _collections(its: Its, mem: PhysMem) -> dict[str, Any]:
     return found
 
 
-def _vpes(its: Its, mem: PhysMem) -> dict[str, Any]:
+def vpe_table(its: Its, mem: PhysMem) -> dict[str, Any]:
+    """The valid vPEs by vPEID, as in the decoded state."""
     entry = VTE_V41 if its.profile.gicv4_1 else VTE
     found = {}
     for vpe_id, _, raw in table_entries(its, mem, its.current_table("vpe")):
@@ -108,8 +135,11 @@ def _virtual(bits: list[int], its: Its) -> list[int]:
     return [intid for intid in bits if intid < VSGIS or intid >= FIRST_LPI] if its.profile.gicv4_1 else bits
 
 
-def _bitmap(mem: PhysMem, base: int, length: int) -> list[int]:
-    return list(table_bits(mem.load(base, length))) if mem.contains(base, length) else []
+def _bitmap(mem: PhysMem, base: int, length: int, steps: Steps | None) -> list[int]:
+    bits = list(table_bits(mem.load(base, length))) if mem.contains(base, length) else []
+    if steps is not None:
+        steps.spend(1 + len(bits))
+    return bits
 
 
 def l1_words(mem: PhysMem, table: Table) -> Iterator[tuple[int, int]]:
@@ -134,14 +164,17 @@ def table_entries(its: Its, mem: PhysMem, table: Table) -> Iterator[tuple[int, i
             yield first + n, page + n * table.entry_bytes, raw
 
 
-def _entries(mem: PhysMem, base: int, size: int, count: int) -> Iterator[tuple[int, bytes]]:
+def _entries(mem: PhysMem, base: int, size: int, count: int, steps: Steps | None = None) -> Iterator[tuple[int, bytes]]:
     """(index, bytes) of the entries that are not all zero and lie wholly in RAM.
 
     Goes from one byte that is not zero to the next, and past zero pages whole: tables are large and mostly empty.
+    Raises ``TooManySteps``.
     """
     first = max(0, -(-(mem.base - base) // size))
     addr, end = base + first * size, min(base + count * size, mem.end)
     while addr < end:
+        if steps is not None:
+            steps.spend()
         page = mem.page(addr >> PAGE_SHIFT)
         found = None if page == _ZERO else _NON_ZERO.search(page, addr & PAGE_SIZE - 1)
         if found is None:

@@ -277,9 +277,9 @@ class Machine:
 
     # ---------------------------------------------------------------- looking
 
-    def state(self) -> dict[str, Any]:
-        """The decoded tables (``GET .../state``)."""
-        return decoded_state(self)
+    def state(self, most: int | None = None) -> dict[str, Any]:
+        """The decoded tables (``GET .../state``). Raises ``TooManySteps`` if that takes more than ``most``."""
+        return decoded_state(self, most)
 
     def registers(self) -> dict[str, Any]:
         """Every register with value, fields and policy."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from itsbox.arch.its_tables import DTE, itt_bytes
 from itsbox.arch.lpi_tables import config_table_bytes, pending_table_bytes
 from itsbox.arch.values import pages_of
-from itsbox.machine.decoded import decoded_state, l1_words, table_entries
+from itsbox.machine.decoded import l1_words, table_entries, vpe_table
 
 if TYPE_CHECKING:
     from itsbox.hardware.its import Its
@@ -79,7 +79,7 @@ def uses(machine: Machine) -> Iterator[Use]:
         if gicr.enable_lpis:
             yield from _use(gicr.config_table, config_table_bytes(gicr.id_bits), "LPI configuration table")
             yield from _use(gicr.pending_table, pending_table_bytes(gicr.id_bits), f"LPI pending table {gicr.cpu}")
-    for vpe_id, vpe in decoded_state(machine)["vpes"].items():
+    for vpe_id, vpe in vpe_table(machine.its[0], machine.memory).items():
         yield from _use(int(vpe["vpt"], 16), pending_table_bytes(vpe["vptsize"]), f"VPT {vpe_id}")
     host = machine.host_queue()
     if host is not None:

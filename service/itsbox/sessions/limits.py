@@ -29,6 +29,8 @@ class Limits:
     """Bytes of one request body or of one WebSocket message from the client."""
     answer_bytes: int = 16 * MIB
     """Bytes that the loads of one request may read together."""
+    state_steps: int = 2_000_000
+    """Table entries, empty pages of tables and pending interrupts that one ``GET .../state`` looks at."""
     events_kept: int = 100_000
     """Events of a session that can still be read; older ones become a gap."""
     subscribers_per_session: int = 16

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.api.conftest import Service
@@ -110,3 +112,14 @@ def test_the_diagnosis_judges_hypotheses(service: Service, path: str) -> None:
 
     assert diagnosis["stuck"] is False
     assert [row["hypothesis"] for row in diagnosis["hypotheses"]] == [f"H{n}" for n in range(1, 10)]
+
+
+def test_a_state_that_is_too_large_names_its_cap(make_service: Any) -> None:
+    """The host can make tables that nobody could answer; the session is as well as before."""
+    service = make_service(limits={"state_steps": 3})
+    path = service.session(start="host")
+    answer = service.http.get(f"{path}/state")
+
+    assert (answer.status_code, answer.json()["cap"], answer.json()["limit"]) == (413, "state_steps", 3)
+    assert service.get(path)["state"] == "running"
+    assert service.get(f"{path}/pages")

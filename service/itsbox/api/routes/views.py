@@ -11,7 +11,9 @@ from itsbox.api.describe import describe
 from itsbox.api.numbers import U64_MAX
 from itsbox.api.problems import InvalidRequest, field_error
 from itsbox.api.render import json_response, op_json
-from itsbox.api.routes.common import InQuery, SessionDep, session_path
+from itsbox.api.routes.common import InQuery, ServiceDep, SessionDep, session_path
+from itsbox.machine import TooManySteps
+from itsbox.sessions.errors import CapExceeded
 
 __all__ = ["router"]
 
@@ -26,9 +28,14 @@ _Addr = Annotated[int, InQuery(0, U64_MAX), Query(description="Physical address,
 
 
 @router.get(f"{session_path}/state", response_model=answers.StateAnswer, **describe(example=examples.STATE))
-async def get_state(session: SessionDep) -> Response:
+async def get_state(service: ServiceDep, session: SessionDep) -> Response:
     """The ITS's tables and the pending LPIs, decoded from RAM by the current registers."""
-    return json_response(session.machine.state())
+    most = service.settings.limits.state_steps
+    try:
+        return json_response(session.machine.state(most))
+    except TooManySteps:
+        why = "the tables name more memory than one answer looks at"
+        raise CapExceeded("state_steps", most, most, why, status=413) from None
 
 
 @router.get(
