@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from itsbox.arch.its_commands import COMMAND_SIZE, MAPD
+from itsbox.arch.its_registers import GITS_CWRITER
 from itsbox.machine import Machine, MachineConfig
-from itsbox.ops import Bytes, Fill, Load, MmioRead, MmioWrite, Op, Store
+from itsbox.ops import Bytes, Done, Fill, Load, MmioRead, MmioWrite, Op, Store
 from tests.rig import Rig
 from tests.strategies import ops
 
@@ -110,3 +112,27 @@ def test_commands_cost_the_same_however_long_the_machine_has_run() -> None:
 
     assert machine.its[0].records == []
     assert machine.log.items == []
+
+
+@pytest.mark.parametrize("way", ["as it was", "restored", "forked"])
+def test_a_verdict_on_what_waits_survives_a_snapshot(way: str) -> None:
+    """The ITS stands still at a command; the host exchanges it and wraps the queue, behind whose end the RFC looks at nothing."""
+    fields = {"hardening": "rfc-v1@7", "start": "deprivileged", "error_policy": "stall"}
+    machine = Machine(MachineConfig.make(**fields))  # type: ignore[arg-type]
+    queue = machine.queues()["host"]
+    start, at = queue["cwriter"], int(queue["base"], 16)
+    stop = machine.apply(MmioWrite(machine.map.its + GITS_CWRITER.OFFSET, 4, start + 5 * COMMAND_SIZE))
+    assert isinstance(stop, Done)
+    assert [record[3] for record in stop.commands] == ["stalled"]
+    if way == "restored":
+        saved = machine.snapshot()
+        machine.apply(MmioWrite(machine.map.its + GITS_CWRITER.OFFSET, 4, start + 6 * COMMAND_SIZE))
+        machine.restore(saved)
+    elif way == "forked":
+        machine = Machine.fork(machine.snapshot())
+
+    mapd = MAPD(device_id=0x600, size=4, itt_addr=machine.map.ram + machine.map.ram_bytes // 2, valid=1)
+    machine.apply(Store(at + start, mapd.STRUCT.pack(*mapd.encode())))
+    machine.apply(MmioWrite(machine.map.its + GITS_CWRITER.OFFSET, 4, start + 2 * COMMAND_SIZE | 1))
+
+    assert [violation.oracle for violation in machine.violations] == ["H2"]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from itsbox.arch.its_registers import GITS_CTLR
+from itsbox.arch.its_registers import GITS_CTLR, is_drained
 from itsbox.arch.values import PAGE_SHIFT
 from itsbox.hypervisor import hypercalls, traps, views
 from itsbox.hypervisor.el2 import El2, El2Stop
@@ -29,7 +29,7 @@ from itsbox.hypervisor.host_tables import PRIVATE_STATE_PAGES
 from itsbox.hypervisor.its_emulation import ItsEmulation
 from itsbox.hypervisor.its_state import ItsState
 from itsbox.hypervisor.phases import Phase, SwitchOver
-from itsbox.hypervisor.queue import Refusal
+from itsbox.hypervisor.queue import Refusal, Words
 from itsbox.hypervisor.redist_emulation import RedistEmulation
 from itsbox.hypervisor.regions import (
     GHOST,
@@ -46,7 +46,7 @@ from itsbox.memory.stage2 import Stage2
 from itsbox.reasons import BY_WORD, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from itsbox.events import EventLog
     from itsbox.hardware.bus import Bus
@@ -246,6 +246,21 @@ class Hypervisor:
             "switch": self.switch.state(),
             "setup_locked": self.setup_locked,
         }
+
+    def looked(self) -> tuple[tuple[int, tuple[Words, ...]], ...]:
+        """(ITS, commands that were looked at), for each to whose end hardware has not come: what only verdicts depend on."""
+        return tuple(
+            (state.number, tuple(state.looked))
+            for state in self.its_states()
+            if state.looked is not None and not is_drained(state.its.creadr, state.its.cwriter)
+        )
+
+    def recall(self, looked: Iterable[tuple[int, tuple[Words, ...]]]) -> None:
+        """Take back what ``looked`` gave, once state is what it was then."""
+        known = dict(looked)
+        for state in self.its_states():
+            if state.number in known:
+                state.looked = list(known[state.number])
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what ``state`` gave."""

@@ -97,8 +97,8 @@ class ItsState:
     devices: DeviceID -> (ITT_addr, Size); vpes: vPEID -> (VPT_addr, VPT_size, VCONF_addr).
     inflight: host offsets of the commands in the hardware queue from a stalled one on; stalled_plans: what that one holds.
     polls: how often EL2 polled hardware in the last trap; looked: the commands that it looked at since hardware had carried out
-    all it had, as it would hand them on; None after a restore, until hardware has; fixed: the part of ``state()`` that never
-    changes.
+    all it had, as it would hand them on; None where that is not known, until hardware has; fixed: the part of ``state()`` that
+    never changes.
 
     Invariant: consumed and hw_offset are multiples of 32 below the queue's length.
     Owned by: the region that it belongs to.

@@ -339,6 +339,7 @@ class Machine:
             step=self.log.step,
             violations=tuple(self.violations),
             oracle=None if self.oracle is None else self.oracle.state(),
+            looked=self.hypervisor.looked(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -354,6 +355,8 @@ class Machine:
         for name, part in self._parts.items():
             if name != "hypervisor":
                 part.set_state(parts[name])
+        if snapshot.looked:
+            self.hypervisor.recall(snapshot.looked)
         self.log.step = snapshot.step
         self.violations = list(snapshot.violations)
         if self.oracle is not None:

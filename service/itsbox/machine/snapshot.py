@@ -17,7 +17,8 @@ class Snapshot:
     """What ``Machine.restore`` needs.
 
     config: the machine was built from it; image: RAM, shared pages; parts: plain data of each component by name; step: the
-    step counter; violations: what the oracle had said by then; oracle: what it remembers.
+    step counter; violations: what the oracle had said by then; oracle: what it remembers; looked: (ITS, commands) that the
+    hypervisor had looked at and hardware had not come to the end of, on which verdicts depend.
     Invariant: nothing in here is ever changed, by the machine that made it or by one that took it.
     """
 
@@ -27,3 +28,4 @@ class Snapshot:
     step: int
     violations: tuple[Any, ...]
     oracle: Any = None
+    looked: tuple[tuple[int, tuple[Any, ...]], ...] = ()
