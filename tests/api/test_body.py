@@ -314,6 +314,21 @@ def test_paths_and_methods_that_are_not_there(service: Service, session: str) ->
     assert service.http.put(session).headers["allow"] == "DELETE, GET, PATCH"
 
 
+@pytest.mark.parametrize(
+    "query, message",
+    [
+        ("colour=red", "is not a known parameter"),
+        ("limit=1&limit=2", "is given more than once"),
+        ("metadata.job=a&metadata.job=b", "is given more than once"),
+    ],
+)
+def test_no_parameter_is_passed_over_in_silence(service: Service, query: str, message: str) -> None:
+    """One that is unknown, and one of two with the same name, of which only one could count."""
+    said = problem(service.http.get(f"/v1/sessions?{query}"), 422, "invalid-request")
+
+    assert [(e["location"], e["message"]) for e in said["errors"]] == [(query.partition("=")[0], message)]
+
+
 @pytest.mark.parametrize("tail", ["stream", "lane"])
 def test_a_stream_that_is_asked_for_without_upgrade_says_what_it_speaks(
     service: Service, session: str, tail: str

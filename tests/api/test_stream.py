@@ -148,7 +148,13 @@ def test_a_stream_takes_no_messages(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "tail, status",
-    [("?after=x", 422), ("?types=nothing", 422), ("?since=1", 422), ("?after=-1", 422)],
+    [
+        ("?after=x", 422),
+        ("?types=nothing", 422),
+        ("?since=1", 422),
+        ("?after=-1", 422),
+        ("?types=trap.mmio&types=trap.hvc", 422),
+    ],
 )
 def test_a_stream_that_cannot_be_is_a_problem(service: Service, tail: str, status: int) -> None:
     """The opening request is answered as any other."""

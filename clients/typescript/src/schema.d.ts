@@ -213,7 +213,7 @@ export interface paths {
         };
         /**
          * List Sessions
-         * @description Sessions, oldest first. `metadata.KEY=VALUE`, for any key and more than once, finds those with that metadata.
+         * @description Sessions, oldest first. `metadata.KEY=VALUE`, for any number of keys, finds those with that metadata.
          */
         get: operations["list_sessions"];
         put?: never;

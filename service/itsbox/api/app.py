@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 import itsbox
 from itsbox.api import openapi
+from itsbox.api.body import check_parameters
 from itsbox.api.gate import ANSWERED, Gate
 from itsbox.api.logs import configure_logs
 from itsbox.api.problems import InvalidRequest, field_error, internal_error, message_of, of_status, problem_response
@@ -96,14 +97,15 @@ def _operation_id(route: APIRoute) -> str:
 
 
 async def refuse_unknown_parameters(request: HTTPConnection) -> None:
-    """A query parameter that the route does not have is a mistake, not to be passed over in silence."""
+    """A query parameter that the route does not have, or has once, is a mistake, not to be passed over in silence."""
     if request.scope["type"] != "http":
         return  # a stream judges its own
     route = request.scope["route"]
     known = {field.alias for field in route.dependant.query_params}
-    for name in request.query_params:
-        if name not in known and not (route.name == "list_sessions" and name.startswith("metadata.")):
-            raise InvalidRequest([field_error((name,), "is not a known parameter")])
+    given = request.query_params
+    if route.name == "list_sessions":
+        known |= {name for name in given if name.startswith("metadata.")}
+    check_parameters(given, known)
 
 
 @asynccontextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
@@ -17,7 +18,7 @@ from itsbox.sessions.limits import Limits
 from itsbox.sessions.runs import Part
 from itsbox.sessions.session import Session
 
-__all__ = ["BODY", "JSON", "PACKED", "check_ops", "content_type", "read_json", "receive_body"]
+__all__ = ["BODY", "JSON", "PACKED", "check_ops", "check_parameters", "content_type", "read_json", "receive_body"]
 
 #: Where the gate leaves the body for whoever serves the request.
 BODY: Final = "itsbox.body"
@@ -83,6 +84,15 @@ def read_json(request: Request, form: type[M] | TypeAdapter[M], *, optional: boo
         return form.model_validate_json(body)
     except ValidationError as error:
         raise validation_problem(error, list_cap) from None
+
+
+def check_parameters(given: QueryParams, known: Container[str]) -> None:
+    """Refuse parameters that are not known, and known ones that are given twice: only one of them would count."""
+    for name in given:
+        if name not in known:
+            raise InvalidRequest([field_error((name,), "is not a known parameter")])
+        if len(given.getlist(name)) > 1:
+            raise InvalidRequest([field_error((name,), "is given more than once")])
 
 
 def no_body(request: Request) -> None:

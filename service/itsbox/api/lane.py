@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from starlette.websockets import WebSocket
 
-from itsbox.api.body import check_ops
+from itsbox.api.body import check_ops, check_parameters
 from itsbox.api.frame_answers import encode_answer, encode_problem
 from itsbox.api.frame_requests import decode_frame, tag_of
-from itsbox.api.problems import InvalidRequest, Unacceptable, field_error, problem_bytes
+from itsbox.api.problems import Unacceptable, problem_bytes
 from itsbox.api.service import Service
 from itsbox.api.stream import ENDED, accept
 from itsbox.sessions.errors import CapExceeded, SessionError, SessionNotFound
@@ -22,8 +22,7 @@ __all__ = ["serve_lane"]
 
 async def serve_lane(websocket: WebSocket, service: Service, session: Session) -> None:
     """Answer frames until the client leaves or the session ends. Raises ``SessionError`` before the upgrade."""
-    if websocket.query_params:
-        raise InvalidRequest([field_error((min(websocket.query_params),), "is not a known parameter")])
+    check_parameters(websocket.query_params, frozenset())
     await accept(websocket)
     while (message := await websocket.receive())["type"] != "websocket.disconnect":
         frame = message.get("bytes")

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketState
 
 from itsbox.api.access import SUBPROTOCOL
+from itsbox.api.body import check_parameters
 from itsbox.api.problems import InvalidRequest, field_error, problem_response
 from itsbox.api.service import Service
 from itsbox.events import EVENT_TYPES
@@ -24,6 +25,7 @@ __all__ = ["EventStream", "cursor_of", "deny_socket", "serve_stream", "wanted_ty
 #: Seconds without an event after which a comment shows an SSE client, and what is between, that we are there.
 KEEP_ALIVE_S: Final = 15.0
 UNSUPPORTED_DATA: Final = 1003
+_PARAMETERS: Final = frozenset({"after", "types"})
 GOING_AWAY: Final = 1001
 ENDED: Final = 1000
 
@@ -90,9 +92,7 @@ async def accept(websocket: WebSocket) -> None:
 async def serve_stream(websocket: WebSocket, service: Service, session: Session) -> None:
     """Send frames until the client leaves or the session ends. Raises ``SessionError`` before the upgrade."""
     query = websocket.query_params
-    unknown = set(query) - {"after", "types"}
-    if unknown:
-        raise InvalidRequest([field_error((min(unknown),), "is not a known parameter")])
+    check_parameters(query, _PARAMETERS)
     subscription = session.feed.subscribe(cursor_of(query.get("after")), wanted_types(query.get("types")))
     try:
         await accept(websocket)

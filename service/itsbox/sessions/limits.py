@@ -29,7 +29,7 @@ class Limits:
     """Bytes of one request body or of one WebSocket message from the client."""
     answer_bytes: int = 16 * MIB
     """Bytes that the loads of one request may read together."""
-    state_steps: int = 2_000_000
+    state_steps: int = 1_200_000
     """Table entries, empty pages of tables and pending interrupts that one ``GET .../state`` looks at."""
     events_kept: int = 100_000
     """Events of a session that can still be read; older ones become a gap."""

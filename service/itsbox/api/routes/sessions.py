@@ -83,7 +83,7 @@ async def list_sessions(
     cursor: Annotated[str, Query(description="`next` of the page before.", max_length=64)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Sessions, oldest first. `metadata.KEY=VALUE`, for any key and more than once, finds those with that metadata."""
+    """Sessions, oldest first. `metadata.KEY=VALUE`, for any number of keys, finds those with that metadata."""
     wanted = {
         name.removeprefix("metadata."): value
         for name, value in request.query_params.multi_items()
