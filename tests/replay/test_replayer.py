@@ -177,6 +177,17 @@ def test_a_crash_of_the_recorded_model_ends_the_comparison() -> None:
     assert report.not_compared == ("the final state: the recorded model crashed (SIGSEGV)",)
 
 
+@pytest.mark.parametrize("kept", [0, 10])
+def test_a_trace_that_breaks_off_says_that_its_end_was_not_compared(kept: int) -> None:
+    """A file that was cut is no file without a difference; one of nothing but its head is no crash of ours."""
+    (trace,) = read_traces(TRACES / "scenarios" / "v3-flat-4k-basic.jsonl")
+
+    report = in_process(trace._replace(lines=trace.lines[:kept]))
+
+    assert texts(report) == []
+    assert report.not_compared == ("the final state: the trace breaks off before its end",)
+
+
 def test_progress_adds_up_to_the_steps() -> None:
     """A progress bar that is given these numbers ends full."""
     (trace,) = from_file("linux-boot-gicv3")

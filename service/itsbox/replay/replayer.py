@@ -58,13 +58,15 @@ def replay(trace: Trace, target: Target, on_progress: Callable[[int], None] = la
         played += len(batch)
         on_progress(len(batch))
     not_compared = _unrecorded(trace)
-    end = trace.lines[-1]
+    end = trace.lines[-1] if trace.lines else None
     if isinstance(end, End):
         found, skipped = _compare_end(trace, end, target)
         differences += found
         not_compared += skipped
     elif isinstance(end, Crash):
         not_compared.append(f"the final state: the recorded model crashed ({end.error})")
+    else:
+        not_compared.append("the final state: the trace breaks off before its end")
     lines = [step.recorded for step in steps]
     return Report(
         trace=trace.head.id,

@@ -161,7 +161,7 @@ Line: TypeAlias = Write | Read | Stored | Filled | Sent | Acknowledge | Note | C
 
 
 class Trace(NamedTuple):
-    """One recorded sequence; its last line is an ``End`` or a ``Crash``."""
+    """One recorded sequence; its last line is an ``End`` or a ``Crash``, unless it was cut off."""
 
     head: Head
     lines: tuple[Line, ...]
