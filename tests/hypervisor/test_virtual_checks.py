@@ -18,7 +18,8 @@ from itsbox.arch.its_commands import (
     VSGI,
     VSYNC,
 )
-from itsbox.ops import Drive, HvcReturn
+from itsbox.arch.values import pfn_of
+from itsbox.ops import Drive, HvcReturn, Msi
 from tests.hypervisor.box import VALID, Box
 
 GICV4 = {"profile": "virt-gicv4"}
@@ -206,3 +207,20 @@ def test_an_honest_kernel_of_gicv4_is_not_disturbed() -> None:
             assert getattr(outcome, "result", {}).get("error") is None, (profile, call, outcome)
             assert box.events("command.rejected") == [], (profile, call)
         assert box.machine.violations == []
+
+
+@pytest.mark.parametrize("size", [16, 31])
+def test_an_unmapping_that_hardware_would_refuse_lets_nothing_go(size: int) -> None:
+    """QEMU's ITS looks at VPT_size with V=0 too: the vPE lives on, and its interrupts must not land in a guest's page."""
+    box = Box(session={**GICV4, "oracle": "lockstep"})
+    box.add_l2(0, box.page(2) | VALID, "vpe")
+    box.verdicts(MAPD(device_id=1, size=3, itt_addr=box.page(0), valid=1), vmapp(box), vmapti())
+
+    assert box.verdicts(vmapp(box, valid=0, size=size)) == ["vpt_size_range"]
+    given = [box.errno("__pkvm_host_donate_guest", pfn_of(box.page(3)) + n, 0, 1) for n in range(16)]
+    box.machine.apply(Msi(1, 0))
+
+    assert given == ["EPERM"] * 16
+    assert box.machine.violations == []
+    assert box.verdicts(vmapp(box, valid=0, size=0)) == ["executed"]  # as Linux unmaps
+    assert box.errno("__pkvm_host_donate_guest", pfn_of(box.page(3)), 0, 1) is None

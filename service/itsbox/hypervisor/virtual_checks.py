@@ -111,6 +111,8 @@ class VirtualChecks:
         walked = self._in_table(c.vpe_id)
         if isinstance(walked, Reason):
             return walked
+        if not c.valid and isinstance(c, VMAPP) and c.vpt_size > self._el2.profile.gicr_idbits:
+            return Reason.VPT_SIZE_RANGE  # hardware may refuse it for that (QEMU does), and the vPE would live on
         held = self._map_vpe(c) if c.valid else self._unmap_vpe(c.vpe_id)
         if isinstance(held, Reason):
             return held
