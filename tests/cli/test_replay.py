@@ -108,6 +108,21 @@ def test_a_file_that_is_no_trace_is_wrong_usage(tmp_path: Path, content: str) ->
     assert "bad.jsonl:" in result.stderr
 
 
+@pytest.mark.parametrize("machine", [{"smp": 4000}, {"gic": 7}, {"ram_mb": 1}])
+def test_a_trace_of_an_impossible_machine_is_wrong_usage(traces: Path, tmp_path: Path, machine: dict[str, int]) -> None:
+    """What cannot be built is told in a line, not in a traceback."""
+    recorded = (traces / "scenarios" / "v3-flat-4k-basic.jsonl").read_text().splitlines()
+    head = json.loads(recorded[0])
+    head["machine"] |= machine
+    path = tmp_path / "bad.jsonl"
+    path.write_text("\n".join([json.dumps(head), *recorded[1:]]))
+
+    result = run(app, ["replay", str(path)])
+
+    assert result.exit_code == Exit.USAGE
+    assert "v3-flat-4k-basic: there is no machine such as it was recorded on" in result.stderr
+
+
 def test_a_missing_file_is_wrong_usage() -> None:
     """As is no file at all."""
     assert run(app, ["replay", "no/such/file.jsonl"]).exit_code == Exit.USAGE

@@ -121,6 +121,15 @@ def test_all_recordings_are_read(traces: Path) -> None:
         ([HEAD, {"k": "m", "a": "0x0", "hex": "123"}], 2, "not a line"),
         ([HEAD, {**LINES[0], "cmds": [{**COMMAND, "result": "fine"}]}], 2, "fine"),
         ([HEAD, LINES[1], {"a": 1}], 3, "'k'"),
+        ([HEAD, {"k": "r", "a": "0x0", "s": 3, "v": "0x0"}], 2, "s is 3"),
+        ([HEAD, {"k": "r", "a": "0x1ffffffffffffffff", "s": 4, "v": "0x0"}], 2, "a is"),
+        ([HEAD, {"k": "w", "a": "0x0", "s": 4, "v": "0x100000000"}], 2, "v is"),
+        ([HEAD, {"k": "w", "a": "-0x8", "s": 4, "v": "0x0"}], 2, "a is -8"),
+        ([HEAD, {"k": "f", "a": "0x0", "n": 0, "b": 0}], 2, "n is 0"),
+        ([HEAD, {"k": "f", "a": "0x0", "n": 4, "b": 256}], 2, "b is 256"),
+        ([HEAD, {"k": "msi", "dev": "1", "data": 0, "result": "dropped"}], 2, "dev is '1'"),
+        ([HEAD, {"k": "msi", "dev": 1, "data": 1 << 32, "result": "dropped"}], 2, "data is"),
+        ([HEAD, {"k": "ack", "cpu": 64, "intid": 1023}], 2, "cpu is 64"),
     ],
 )
 def test_a_fault_is_named_with_its_line(tmp_path: Path, records: list[dict[str, Any]], line: int, why: str) -> None:

@@ -69,11 +69,16 @@ def _read(path: Path) -> list[Trace]:
 
 
 def _replay(trace: Trace, url: str | None, api_key: str | None, advance: Callable[[int], None]) -> Report:
+    from itsbox.machine import ConfigError, MachineConfig
     from itsbox.replay.http_target import HttpTarget
     from itsbox.replay.replayer import replay as play
     from itsbox.replay.target import InProcess, wish_for
 
     wish = wish_for(trace.head)
+    try:
+        MachineConfig.make(**wish._asdict())
+    except ConfigError as error:
+        fail(Exit.USAGE, f"{trace.head.id}: there is no machine such as it was recorded on: {error}")
     with ExitStack() as stack:
         target = InProcess(wish) if url is None else stack.enter_context(HttpTarget(url, wish, api_key=api_key))
         return play(trace, target, advance)

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 FORMAT = "its-trace/1"
+_U32 = (1 << 32) - 1
+_U64 = (1 << 64) - 1
+_SIZES = (1, 2, 4, 8)
 ANSWERED = "translated"  # the lookup of an MSI ended at a redistributor; the other word is "dropped"
 RESULTS = frozenset({"ok", "ignored", "silent", "unknown", "stalled"})
 
@@ -185,6 +188,7 @@ def read_traces(path: Path) -> Iterator[Trace]:
                 raise TraceError(path, number, "a trace begins with a head line")
             else:
                 lines.append(_LINES[record["k"]](number, record))
+                _check_cpu(lines[-1], head)
         except KeyError as error:
             raise TraceError(path, number, f"unknown kind or missing field {error}") from error
         except (TypeError, ValueError, AttributeError) as error:
@@ -223,6 +227,32 @@ def _open(path: Path) -> IO[str]:
 
 def _hex(text: str) -> int:
     return int(text, 16)
+
+
+def _within(what: str, value: Any, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{what} is {value!r}, not a number from {low:#x} to {high:#x}")
+    return value
+
+
+def _addr(record: dict[str, Any]) -> int:
+    return _within("a", _hex(record["a"]), 0, _U64)
+
+
+def _size(record: dict[str, Any]) -> int:
+    size: int = record["s"]
+    if size not in _SIZES:
+        raise ValueError(f"s is {size!r}, not 1, 2, 4 or 8")
+    return size
+
+
+def _value(record: dict[str, Any]) -> int:
+    return _within("v", _hex(record["v"]), 0, (1 << 8 * _size(record)) - 1)
+
+
+def _check_cpu(line: Line, head: Head) -> None:
+    if isinstance(line, Acknowledge):
+        _within("cpu", line.cpu, 0, head.cpus - 1)
 
 
 def _head(record: dict[str, Any]) -> Head:
@@ -271,11 +301,13 @@ def _end(line: int, record: dict[str, Any]) -> End:
 
 
 _LINES: dict[str, Any] = {
-    "w": lambda n, r: Write(n, _hex(r["a"]), r["s"], _hex(r["v"]), tuple(_command(c) for c in r.get("cmds", ()))),
-    "r": lambda n, r: Read(n, _hex(r["a"]), r["s"], _hex(r["v"])),
-    "m": lambda n, r: Stored(n, _hex(r["a"]), bytes.fromhex(r["hex"])),
-    "f": lambda n, r: Filled(n, _hex(r["a"]), r["n"], r["b"]),
-    "msi": lambda n, r: Sent(n, r["dev"], r["data"], r["result"] == ANSWERED),
+    "w": lambda n, r: Write(n, _addr(r), _size(r), _value(r), tuple(_command(c) for c in r.get("cmds", ()))),
+    "r": lambda n, r: Read(n, _addr(r), _size(r), _value(r)),
+    "m": lambda n, r: Stored(n, _addr(r), bytes.fromhex(r["hex"])),
+    "f": lambda n, r: Filled(n, _addr(r), _within("n", r["n"], 1, _U64), _within("b", r["b"], 0, 0xFF)),
+    "msi": lambda n, r: Sent(
+        n, _within("dev", r["dev"], 0, _U32), _within("data", r["data"], 0, _U32), r["result"] == ANSWERED
+    ),
     "ack": lambda n, r: Acknowledge(n, r["cpu"], r["intid"]),
     "note": lambda n, r: Note(n, r["text"]),
     "crash": lambda n, r: Crash(n, r["error"]),
