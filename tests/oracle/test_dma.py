@@ -340,6 +340,23 @@ def test_a_race_is_a_store_between_two_reads(store: tuple[int, int], again: tupl
     assert stage.oracle.touched.swapped == ([(base + again[0], again[1])] if swapped else [])
 
 
+@pytest.mark.parametrize("after, swapped", [("host OWNED", False), ("hyp OWNED", True), ("host SHARED_OWNED", True)])
+def test_an_act_that_was_taken_back_is_none(after: str, swapped: bool) -> None:
+    """A command was refused when its level-2 page had been taken: the next one may read the level-1 entry anew."""
+    stage = Stage()
+    stage.pages(HOST, 0x1000, "host SHARED_OWNED")
+    stage.op()
+    stage.begin()
+    stage.hyp(HOST, length=8)
+    stage.pages(HOST + 0x8000, 0x2000, "hyp OWNED")
+    stage.pages(HOST + 0x8000, 0x1000, after)
+    stage.pages(HOST + 0x9000, 0x1000, "host OWNED")
+    stage.host(HOST, 8)
+    stage.hyp(HOST, length=8)
+
+    assert stage.oracle.touched.swapped == ([(HOST, 8)] if swapped else [])
+
+
 def test_no_race_without_an_act() -> None:
     """Reading twice is allowed as long as nothing was done with what was read first."""
     stage = Stage()

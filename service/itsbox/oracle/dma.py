@@ -359,14 +359,22 @@ class Dma:
         """Note a read of host memory, and whether it is of what was acted on and has changed since."""
         touched = self.touched
         for low, size, index in touched.raced:
-            if index in touched.acted and addr < low + size and low < addr + length:
+            if addr < low + size and low < addr + length and self._stands(index):
                 touched.swapped.append((addr, length))
         touched.hyp_reads.append((addr, length))
 
-    def acted(self) -> None:
-        """The hypervisor changes a page: it acts on what it read of host memory last."""
-        if self.touched.hyp_reads:
-            self.touched.acted.add(len(self.touched.hyp_reads) - 1)
+    def acted(self, pfn: int) -> None:
+        """The hypervisor is about to change a page: it acts on what it read of host memory last."""
+        touched = self.touched
+        if touched.hyp_reads:
+            pages = touched.acted.setdefault(len(touched.hyp_reads) - 1, {})
+            if pfn not in pages:
+                pages[pfn] = self.view.pages.page(pfn)
+
+    def _stands(self, index: int) -> bool:
+        """Whether a page is still another than before the hypervisor acted on a read: what it took back does not count."""
+        page = self.view.pages.page
+        return any(page(pfn) != before for pfn, before in self.touched.acted.get(index, {}).items())
 
     def host(self, addr: int, length: int) -> None:
         """A store of the host while a trap runs: a race if it hits what the trap has read."""

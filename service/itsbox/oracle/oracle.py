@@ -109,7 +109,7 @@ class Oracle:
         if pfn not in self.touched.pages:
             self.touched.pages[pfn] = self.view.pages.page(pfn)
         self.dma.forget_page(pfn)
-        self.dma.acted()
+        self.dma.acted(pfn)
 
     def message(self, initiator: int, addr: int, why: str) -> None:
         """A bus message to a physical address (RDbase with PTA = 1)."""

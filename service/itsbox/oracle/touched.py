@@ -35,9 +35,9 @@ class Touched:
     entries: (ITS, command, reason) of device and vPE table entries that the ITS wrote and nobody has looked at yet.
     extents: keys of the ITTs, VPTs and tables that hardware began to use, with the command that did it.
     l1: (ITS, table, slot) of the hardware's level-1 entries that the hypervisor wrote.
-    hyp_reads: what the hypervisor read of host memory in this trap, in order; acted: index of the reads on which it then
-    changed pages; raced: what the host wrote of it meanwhile, with the read's index; swapped: reads of what had been acted on
-    and was another thing by then.
+    hyp_reads: what the hypervisor read of host memory in this trap, in order; acted: index of a read on which it then changed
+    pages -> those, as they were before; raced: what the host wrote of it meanwhile, with the read's index; swapped: reads of
+    what had been acted on and was another thing by then.
     redistributors: CPUs whose LPI tables or EnableLPIs changed; nodes: ITSs whose registers changed.
     host_walks: pages of entries that a device's write was translated with although the host can edit them.
     """
@@ -47,7 +47,7 @@ class Touched:
     extents: dict[Key, Command | None] = field(default_factory=dict)
     l1: dict[tuple[int, int, int], None] = field(default_factory=dict)
     hyp_reads: list[tuple[int, int]] = field(default_factory=list)
-    acted: set[int] = field(default_factory=set)
+    acted: dict[int, dict[int, PageState]] = field(default_factory=dict)
     raced: list[tuple[int, int, int]] = field(default_factory=list)
     swapped: list[tuple[int, int]] = field(default_factory=list)
     redistributors: dict[int, None] = field(default_factory=dict)
