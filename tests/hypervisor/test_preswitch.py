@@ -73,3 +73,19 @@ def test_collections_that_name_redistributors_pass() -> None:
 
     assert box.machine.phase == "deprivileged"
     assert box.machine.violations == []
+
+
+@pytest.mark.parametrize("preset, asleep", [("strict", True), ("v2", False)])
+def test_a_table_that_is_given_away_in_the_window(preset: str, asleep: bool) -> None:
+    """``strict`` has put the ITS to sleep, and the host cannot wake it. Elsewhere it goes on, in a guest's memory."""
+    box = Box(preset, session={"start": "host", "oracle": "on"})
+    machine = box.machine
+    mapped = machine.apply(Drive("map_device", {"device_id": DEVICE, "events": 1}))
+    pfn = int(mapped.result["itt"], 16) >> PAGE_SHIFT  # type: ignore[union-attr]
+    box.finalise()
+
+    assert box.errno("__pkvm_host_donate_guest", pfn, pfn, 1) is None
+    machine.apply(Msi(DEVICE, 0))
+
+    assert machine.phase == "deprivileging"
+    assert {violation.oracle for violation in machine.violations} == (set() if asleep else {"H1", "DMA"})

@@ -33,12 +33,20 @@ def h1(scene: Scene) -> Iterator[Broken]:
     if not given:
         return
     for pfn, key, extent in (*scene.world.users(tuple(given)), *_loose_level_2(scene, given)):
-        if key[0] == Use.ITT and not scene.view.maps_device(key[1], key[2], pfn):
-            continue  # the host's own hand took it out of the table
+        if key[0] == Use.ITT and (_asleep(scene, key[1]) or not scene.view.maps_device(key[1], key[2], pfn)):
+            continue  # nobody can wake the ITS, or the host's own hand took the device out of the table
         if extent.written and key not in scene.touched.extents and scene.who.use_of(pfn) != _own_use(scene, key):
             owner = Whose.NAMES[given[pfn]]
             yield Broken(H1, f"Memory that hardware may write as {NOUN[key[0]]} was given to the {owner}.",
                          *whole(pfn), key[0])  # fmt: skip
+
+
+def _asleep(scene: Scene, number: int) -> bool:
+    """Whether an ITS is disabled between the switch-over and its take-over, when the host cannot enable it.
+
+    A take-over that enables it without a look at its tables is seen when the ITS uses them.
+    """
+    return scene.view.phase() == "deprivileging" and not scene.view.nodes()[number].enabled
 
 
 def _loose_level_2(scene: Scene, given: Collection[int]) -> Iterator[tuple[int, Key, Extent]]:
