@@ -9,7 +9,8 @@ import pytest
 from itsbox.arch.its_commands import INT, MAPD, SYNC
 from itsbox.arch.its_registers import GITS_CREADR, GITS_CWRITER
 from itsbox.hypervisor.diagnosis import CONFIRMED, CONTRADICTED, HYPOTHESES, POSSIBLE, UNTESTED
-from itsbox.ops import Drive, Store
+from itsbox.machine import Machine, MachineConfig
+from itsbox.ops import Drive, MmioWrite, Store
 from tests.hypervisor.box import VALID, Box
 
 SNAPDRAGON = {"profile": "snapdragon"}
@@ -106,6 +107,31 @@ def test_nothing_is_judged_while_the_queue_moves() -> None:
     assert set(verdicts(box).values()) == {UNTESTED}
     assert not box.machine.diagnosis()["stuck"]
     assert box.machine.diagnosis()["last_refused"] is None
+
+
+def test_a_queue_that_skips_what_it_refuses_is_not_held_up() -> None:
+    """Hardware never sees the command, so its offsets lag behind the host's from then on, and nobody waits."""
+    box = Box()
+    assert box.verdicts(MAPD(device_id=1, size=4, itt_addr=box.machine.map.hyp, valid=1)) != ["executed"]
+    assert box.verdicts(SYNC(rd_base=0)) == ["executed"]
+    report = box.machine.diagnosis()
+
+    assert report["hw"]["creadr"] == report["host"]["reads_creadr"] - 32
+    assert (report["stuck"], set(verdicts(box).values())) == (False, {UNTESTED})
+
+
+def test_a_bare_queue_can_be_held_up_too() -> None:
+    """The ITS stalled at a command: H7, with nobody before it who could have refused."""
+    machine = Machine(MachineConfig.make(hardening="off", start="host", error_policy="stall"))
+    place = machine.queues()["hw"]
+    machine.apply(
+        Store(int(place["base"], 16) + place["cwriter"], INT.STRUCT.pack(*INT(device_id=0x77, event_id=0).encode()))
+    )
+    machine.apply(MmioWrite(machine.map.its + GITS_CWRITER.OFFSET, 8, place["cwriter"] + 32))
+    report = machine.diagnosis()
+
+    assert (report["stuck"], report["hw"]["stalled"]) == (True, True)
+    assert [row["hypothesis"] for row in report["hypotheses"] if row["verdict"] == CONFIRMED] == ["H7"]
 
 
 def test_a_bare_machine_can_be_asked() -> None:

@@ -49,13 +49,18 @@ class Facts(NamedTuple):
 
     @property
     def stuck(self) -> bool:
-        """The host has written commands that the ITS has not come to."""
-        return self.host_cwriter is not None and self.hw_creadr != self.host_cwriter
+        """Commands were written, and the read position that the host sees has not come to their end.
+
+        Where the hypervisor skips what it refuses, its queue and the host's drift apart, and neither is held up.
+        """
+        if self.host_cwriter is None:
+            return self.hw_creadr != self.hw_cwriter
+        return self.shown_creadr != self.host_cwriter
 
     @property
     def withheld(self) -> bool:
-        """The hardware was never told of them: GITS_CWRITER is behind what the host wrote."""
-        return self.host_cwriter is not None and self.hw_cwriter != self.host_cwriter
+        """The hardware was never told of them: it has worked off all that it was given."""
+        return self.stuck and self.hw_creadr == self.hw_cwriter
 
 
 Finding: TypeAlias = tuple[str, str]

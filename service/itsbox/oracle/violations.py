@@ -132,7 +132,7 @@ class Violation(NamedTuple):
         }
 
     def wire(self) -> dict[str, Any]:
-        """The JSON form, as in results, events and ``GET .../violations``."""
+        """The JSON form, as in results and ``GET .../violations``; an event has all but the first three below ``evidence``."""
         return {
             "oracle": self.oracle,
             "sentence": self.sentence,
