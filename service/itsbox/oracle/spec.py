@@ -58,10 +58,10 @@ def mmio_write(pre: Abstract, call: Call, op: MmioWrite) -> Expected:
     if _guarded(pre, call, op.addr) or _guarded(pre, call, edge):
         refused = isinstance(call.outcome, Refused)
         return Expected(pre, wrong=None if refused else "a write into a guarded page began or ended in another")
-    low = edge - op.addr
-    first = _write(pre, call, MmioWrite(op.addr, low, op.value & (1 << 8 * low) - 1))
-    second = _write(first.post, call, MmioWrite(edge, op.size - low, op.value >> 8 * low))
-    return second._replace(loose=(*first.loose, *second.loose), wrong=first.wrong or second.wrong)
+    low = edge - op.addr  # what bare registers make of a value is read from them
+    first = _write(pre, call, MmioWrite(op.addr, low, 0))
+    second = _write(first.post, call, MmioWrite(edge, op.size - low, 0))
+    return second._replace(loose=(*first.loose, *second.loose))
 
 
 def _guarded(pre: Abstract, call: Call, addr: int) -> bool:
