@@ -285,3 +285,20 @@ def test_a_redistributor_that_is_off_uses_nothing() -> None:
     stage.pages(HOST, 0x1000, "guest OWNED")
 
     assert not stage.end()
+
+
+@pytest.mark.parametrize("phase, enabled, found", [
+    ("deprivileging", False, False), ("deprivileging", True, True), ("deprivileged", False, True), ("trusted", False, True),
+])  # fmt: skip
+def test_an_its_that_nobody_can_wake_uses_no_table(phase: str, enabled: bool, found: bool) -> None:
+    """H1: between the switch-over and the take-over the host cannot enable it; before and after somebody can."""
+    stage = Stage(phase="trusted")
+    stage.map_device(1, HOST)
+    stage.node(enabled=enabled)
+    stage.op()
+    stage.view.now = phase
+    stage.op()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "guest OWNED")
+
+    assert ("H1" in {oracle for oracle, _ in kinds(stage.end())}) is found

@@ -265,12 +265,12 @@ def _kept_place(pre: Abstract, call: Call, trap: Trap) -> tuple[Loose, ...]:
 
 def _as_taken(its: AbstractIts, value: Register) -> bool:
     """Whether a base register names the queue, or a table, that was taken over."""
-    if isinstance(value, GITS_CBASER):
-        return (value.physical_address, cbaser_bytes(value)) == (its.hw_queue, its.host_bytes)
-    if not isinstance(value, GITS_BASER):
-        return False
-    frames = pages_of(baser_address(value), baser_bytes(value))
-    return any((table.type, table.first, table.pages) == (value.type, frames[0], len(frames)) for table in its.tables)
+    if isinstance(value, GITS_BASER):
+        frames = pages_of(baser_address(value), baser_bytes(value))
+        names = (value.type, frames[0], len(frames))
+        return any((table.type, table.first, table.pages) == names for table in its.tables)
+    queue = isinstance(value, GITS_CBASER) and (value.physical_address, cbaser_bytes(value))
+    return queue == (its.hw_queue, its.host_bytes)
 
 
 def _taken_back(pre: Abstract, number: int) -> tuple[Loose, ...]:
