@@ -79,8 +79,9 @@ class Interconnect:
 
     def read(self, initiator: int, addr: int, size: int, why: str) -> int | None:
         """``size`` (1, 2, 4, 8) bytes little-endian, or None for a failed transaction."""
-        if self.watch is not None:
-            self.watch(initiator, False, addr, size, why)
+        watch = self.watch
+        if watch is not None:
+            watch(initiator, False, addr, size, why)
         mem, offset = self.mem, addr & _IN_PAGE
         page = mem.pages.get(addr >> PAGE_SHIFT)
         if page is not None and offset + size <= PAGE_SIZE:
@@ -90,8 +91,9 @@ class Interconnect:
 
     def write(self, initiator: int, addr: int, size: int, value: int, why: str) -> bool:
         """Store ``size`` bytes little-endian; False for a failed transaction."""
-        if self.watch is not None:
-            self.watch(initiator, True, addr, size, why)
+        watch = self.watch
+        if watch is not None:
+            watch(initiator, True, addr, size, why)
         mem, offset = self.mem, addr & _IN_PAGE
         page = mem.writable.get(addr >> PAGE_SHIFT)
         if page is not None and offset + size <= PAGE_SIZE:
@@ -105,10 +107,11 @@ class Interconnect:
     def unpack(self, initiator: int, addr: int, shape: Shape, why: str) -> tuple[Any, ...] | None:
         """The values of a ``Shape``, or None if any of its bytes is not RAM."""
         struct, accesses = shape
-        if self.watch is not None:
+        watch = self.watch
+        if watch is not None:
             at = addr
             for size in accesses:
-                self.watch(initiator, False, at, size, why)
+                watch(initiator, False, at, size, why)
                 at += size
         mem, offset, length = self.mem, addr & _IN_PAGE, struct.size
         page = mem.pages.get(addr >> PAGE_SHIFT)
@@ -118,14 +121,16 @@ class Interconnect:
 
     def load(self, initiator: int, addr: int, length: int, why: str) -> bytes | None:
         """``length`` bytes, or None if any of them is not RAM."""
-        if self.watch is not None:
-            self.watch(initiator, False, addr, length, why)
+        watch = self.watch
+        if watch is not None:
+            watch(initiator, False, addr, length, why)
         return self.mem.load(addr, length) if self.mem.contains(addr, length) else None
 
     def store(self, initiator: int, addr: int, data: bytes, why: str) -> bool:
         """Store bytes; False, and nothing stored, if any of the range is not RAM."""
-        if self.watch is not None:
-            self.watch(initiator, True, addr, len(data), why)
+        watch = self.watch
+        if watch is not None:
+            watch(initiator, True, addr, len(data), why)
         mem, offset, length = self.mem, addr & _IN_PAGE, len(data)
         page = mem.writable.get(addr >> PAGE_SHIFT)
         if page is not None and offset + length <= PAGE_SIZE:
@@ -138,8 +143,9 @@ class Interconnect:
 
     def fill(self, initiator: int, addr: int, length: int, byte: int, why: str) -> bool:
         """Fill a range; False, and nothing stored, if any of the range is not RAM."""
-        if self.watch is not None:
-            self.watch(initiator, True, addr, length, why)
+        watch = self.watch
+        if watch is not None:
+            watch(initiator, True, addr, length, why)
         if not self.mem.contains(addr, length):
             return False
         self.mem.fill(addr, length, byte)

@@ -132,13 +132,13 @@ class Dma:
 
     def watch(self) -> Watch:
         """The function for ``Interconnect.watch``: a closure, since attribute look-ups cost more than the check."""
-        places, look, hyp, host = self.places, self.look, self.hyp, self.host
+        (reads, writes), look, hyp, host = self.places, self.look, self.hyp, self.host
         read_in_trap = self.touched.hyp_reads
 
         def watch(initiator: int, is_write: bool, addr: int, length: int, why: str) -> None:
             if initiator > _HYP:
                 try:
-                    known = places[is_write][initiator][why][addr]
+                    known = (writes if is_write else reads)[initiator][why][addr]
                 except KeyError:
                     known = 0
                 if known != length:
