@@ -7,7 +7,7 @@ import pytest
 from itsbox.arch.its_commands import INT, MAPC, MAPTI
 from itsbox.arch.its_tables import CTE_PTA, DTE
 from itsbox.arch.values import FIRST_LPI, PAGE_SHIFT
-from itsbox.ops import Aborted, Clean, Drive, Hvc, HvcReturn, Msi, Store
+from itsbox.ops import Aborted, Clean, Drive, Drove, Hvc, HvcReturn, Msi, Store
 from itsbox.reasons import Reason
 from tests.hypervisor.box import Box
 
@@ -21,13 +21,19 @@ def last_level(box: Box, kind: str) -> int:
     return box.word(base) & 0xFFFF_FFFF_F000 if table["indirect"] else base
 
 
+def _map_device(box: Box) -> int:
+    """The driver maps the device; the address of its translation table."""
+    mapped = box.machine.apply(Drive("map_device", {"device_id": DEVICE, "events": 1}))
+    assert isinstance(mapped, Drove)
+    return int(mapped.result["itt"], 16)
+
+
 @pytest.mark.parametrize("cleaned", [False, True])
 def test_an_entry_that_was_edited_in_the_caches_only(cleaned: bool) -> None:
     """The ITS must not go on with an entry that the hypervisor did not see: its table could be given to a guest."""
     box = Box(session={"profile": "snapdragon", "start": "host", "oracle": "on"})
     machine = box.machine
-    mapped = machine.apply(Drive("map_device", {"device_id": DEVICE, "events": 1}))
-    itt = int(mapped.result["itt"], 16)  # type: ignore[union-attr]
+    itt = _map_device(box)
     at = last_level(box, "device") + DEVICE * DTE.SIZE
     assert DTE.decode(box.word(at)).itt_addr == itt
     machine.apply(Store(at, bytes(DTE.SIZE)))
@@ -80,8 +86,7 @@ def test_a_table_that_is_given_away_in_the_window(preset: str, asleep: bool) -> 
     """``strict`` has put the ITS to sleep, and the host cannot wake it. Elsewhere it goes on, in a guest's memory."""
     box = Box(preset, session={"start": "host", "oracle": "on"})
     machine = box.machine
-    mapped = machine.apply(Drive("map_device", {"device_id": DEVICE, "events": 1}))
-    pfn = int(mapped.result["itt"], 16) >> PAGE_SHIFT  # type: ignore[union-attr]
+    pfn = _map_device(box) >> PAGE_SHIFT
     box.finalise()
 
     assert box.errno("__pkvm_host_donate_guest", pfn, pfn, 1) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,8 +119,8 @@ def test_commands_cost_the_same_however_long_the_machine_has_run() -> None:
 @pytest.mark.parametrize("way", ["as it was", "restored", "forked"])
 def test_a_verdict_on_what_waits_survives_a_snapshot(way: str) -> None:
     """The ITS stands still at a command; the host exchanges it and wraps the queue, behind whose end the RFC looks at nothing."""
-    fields = {"hardening": "rfc-v1@7", "start": "deprivileged", "error_policy": "stall"}
-    machine = Machine(MachineConfig.make(**fields))  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"hardening": "rfc-v1@7", "start": "deprivileged", "error_policy": "stall"}
+    machine = Machine(MachineConfig.make(**fields))
     queue = machine.queues()["host"]
     start, at = queue["cwriter"], int(queue["base"], 16)
     stop = machine.apply(MmioWrite(machine.map.its + GITS_CWRITER.OFFSET, 4, start + 5 * COMMAND_SIZE))

@@ -271,9 +271,7 @@ def test_an_entry_in_a_devices_frame_maps_nothing() -> None:
     """A MAPD whose entry goes to registers: the access is bad, and no table came into use."""
     stage = Stage(phase="trusted")
     stage.begin()
-    words = MAPD(device_id=1, size=4, itt_addr=HYP, valid=1).encode()
-    stage.view.command = (0, "MAPD", words)  # type: ignore[assignment]
-    stage.watch(Initiator.ITS, True, MAP["gicd"], 8, Why.DTE)
+    stage.its(Why.DTE, MAP["gicd"], write=True, command=MAPD(device_id=1, size=4, itt_addr=HYP, valid=1))
 
     assert {violation.oracle for violation in stage.end()} == {"DMA"}
 

@@ -83,7 +83,7 @@ def test_h1_a_level_2_page_in_use_stays() -> None:
         assert kinds(stage.end()) == expected
 
 
-def test_h1_asks_whether_the_device_is_still_there() -> None:
+def test_h1_asks_whether_the_device_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that the host took out of the table by hand uses no memory any more; what else uses the page still does."""
     stage = Stage()
     stage.map_device(3, HOST)
@@ -95,7 +95,7 @@ def test_h1_asks_whether_the_device_is_still_there() -> None:
         asked.append((node, device_id, pfn))
         return False
 
-    stage.view.maps_device = maps  # type: ignore[method-assign]
+    monkeypatch.setattr(stage.view, "maps_device", maps)
     stage.begin()
     stage.pages(HOST, 0x1000, "guest OWNED")
     found = [violation for violation in stage.end() if violation.oracle == "H1"]

@@ -24,14 +24,21 @@ def _second(queue: HostQueue) -> HostQueue:
     return queue._replace(node=1, addr=QUEUE)
 
 
-def test_h2_a_slot_may_not_change_between_two_reads() -> None:
-    """The hypervisor reads a level-1 entry, acts on it, the host changes it, it is read again: two snapshots of one thing."""
+def _acted_on(*reads: int) -> Stage:
+    """A trap that has read host memory that it shares, and then, on what it read last, took pages."""
     stage = Stage()
     stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
     stage.op()
     stage.begin()
-    stage.hyp(HOST + 8)
+    for addr in reads:
+        stage.hyp(addr)
     stage.pages(FLAT, PAGE64, "hyp OWNED")
+    return stage
+
+
+def test_h2_a_slot_may_not_change_between_two_reads() -> None:
+    """The hypervisor reads a level-1 entry, acts on it, the host changes it, it is read again: two snapshots of one thing."""
+    stage = _acted_on(HOST + 8)
     stage.host(HOST + 8)
     stage.hyp(HOST + 8)
 
@@ -41,13 +48,7 @@ def test_h2_a_slot_may_not_change_between_two_reads() -> None:
 @pytest.mark.parametrize("raced", [HOST + 0x100, HOST + 16])
 def test_h2_other_stores_and_new_looks_are_no_race(raced: int) -> None:
     """A store elsewhere, or a slot that was read for nothing and is looked at anew, is no race."""
-    stage = Stage()
-    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
-    stage.op()
-    stage.begin()
-    stage.hyp(HOST + 16)
-    stage.hyp(HOST + 8)
-    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    stage = _acted_on(HOST + 16, HOST + 8)
     stage.host(raced)
     stage.hyp(HOST + 16)
     stage.hyp(HOST + 8)
@@ -57,12 +58,7 @@ def test_h2_other_stores_and_new_looks_are_no_race(raced: int) -> None:
 
 def test_h2_forgets_at_the_end_of_the_trap() -> None:
     """Between two traps the host may change what it likes."""
-    stage = Stage()
-    stage.pages(HOST, 0x1000, "host SHARED_OWNED pins=1")
-    stage.op()
-    stage.begin()
-    stage.hyp(HOST + 8)
-    stage.pages(FLAT, PAGE64, "hyp OWNED")
+    stage = _acted_on(HOST + 8)
     stage.end()
     stage.begin()
     stage.host(HOST + 8)

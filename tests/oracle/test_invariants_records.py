@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from itsbox.memory.interconnect import Why
 from tests.oracle.stage import HOST, Stage, kinds, pfn
 
@@ -36,7 +38,7 @@ def test_h6_the_recorded_range_covers_the_table() -> None:
         assert kinds(stage.end()) == expected
 
 
-def test_h6_looks_at_each_table_of_each_its() -> None:
+def test_h6_looks_at_each_table_of_each_its(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vPE's table before it does not hide a device whose table is not recorded; the ITS counts."""
     stage = Stage()
     stage.taken_over()
@@ -46,7 +48,7 @@ def test_h6_looks_at_each_table_of_each_its() -> None:
         asked.append((node, device_id))
         return frozenset()
 
-    stage.notes.itt = itt  # type: ignore[method-assign]
+    monkeypatch.setattr(stage.notes, "itt", itt)
     stage.begin()
     stage.oracle.dma.entry_written(1, (0, "VMAPP", (0x29, 5 << 32, 1 << 63, HOST | 15)), Why.VTE)
     stage.oracle.dma.entry_written(1, (0, "MAPD", (8 | 7 << 32, 4, 1 << 63 | HOST, 0)), Why.DTE)
@@ -66,7 +68,7 @@ def test_h13_every_vpe_is_in_the_records() -> None:
         assert kinds(stage.end()) == expected
 
 
-def test_h13_asks_for_the_right_its() -> None:
+def test_h13_asks_for_the_right_its(monkeypatch: pytest.MonkeyPatch) -> None:
     """vPEs are counted by ITS."""
     stage = Stage()
     stage.taken_over()
@@ -76,7 +78,7 @@ def test_h13_asks_for_the_right_its() -> None:
         asked.append((node, vpe_id))
         return True
 
-    stage.notes.vpe = vpe  # type: ignore[method-assign]
+    monkeypatch.setattr(stage.notes, "vpe", vpe)
     stage.begin()
     stage.oracle.dma.entry_written(1, (0, "VMAPP", (0x29, 5 << 32, 1 << 63, HOST | 15)), Why.VTE)
     stage.end()

@@ -8,6 +8,17 @@ from itsbox.oracle.provenance import queue_of, table_of
 from tests.oracle.stage import FLAT, HOST, L1, L2, PAGE64, QUEUE, Stage, kinds, pfn
 
 
+def _with_a_private_page() -> Stage:
+    """After the take-over, one page went to the hypervisor in an op of its own; another op begins."""
+    stage = Stage()
+    stage.taken_over()
+    stage.begin()
+    stage.pages(HOST, 0x1000, "hyp OWNED")
+    stage.end()
+    stage.begin()
+    return stage
+
+
 def test_registers_describe_queue_and_tables() -> None:
     """A register that is not Valid, or has no type, describes nothing."""
     baser = 0xF907_0000_4202_0600  # devices, two levels, 64 KB pages, as in gic-its notes: one page at 0x42020000
@@ -88,12 +99,7 @@ def test_a_level_1_entry_that_is_cleared_is_forgotten() -> None:
 
 def test_what_was_the_hypervisors_before_stays_private() -> None:
     """Pages of the carve-out, and pages that were taken earlier, do not become the ITS's own with a structure over them."""
-    stage = Stage()
-    stage.taken_over()
-    stage.begin()
-    stage.pages(HOST, 0x1000, "hyp OWNED")
-    stage.end()
-    stage.begin()
+    stage = _with_a_private_page()
     stage.pages(HOST + 0x1000, 0x1000, "hyp OWNED")
     stage.map_device(1, HOST + 0x800, size=8)  # over both pages
     stage.end()
@@ -190,12 +196,7 @@ def test_live_objects_have_their_pages_and_names() -> None:
 
 def test_pages_that_went_and_came_back_in_one_step_stay_private() -> None:
     """The hypervisor's page that was the host's for a moment, and the host's page that a structure covers, are not the ITS's."""
-    stage = Stage()
-    stage.taken_over()
-    stage.begin()
-    stage.pages(HOST, 0x1000, "hyp OWNED")
-    stage.end()
-    stage.begin()
+    stage = _with_a_private_page()
     stage.pages(HOST, 0x1000, "host OWNED")
     stage.pages(HOST, 0x1000, "hyp OWNED")
     stage.pages(HOST + 0x1000, 0x1000, "host SHARED_OWNED")
