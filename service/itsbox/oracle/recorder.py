@@ -7,7 +7,6 @@ attached on request only.
 from __future__ import annotations
 
 from math import inf
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from itsbox.arch.its_commands import MAPD
@@ -230,9 +229,7 @@ class Recorder:
         """A line when registers or tables that say what memory hardware uses have changed."""
         machine = self.machine
         guards = machine.hypervisor.guards(machine.map.gicr)
-        stamp: list[object] = [guards, *map(_LPI_REGISTERS, machine.redistributors), *self._overwritten]
-        for node in machine.its:
-            stamp += (node.enabled, node.cbaser, *node.baser)
+        stamp: list[object] = [guards, machine.interconnect.moves, *self._overwritten]
         if stamp == self._stamp and not self._stale:
             return
         self._stamp, self._stale = stamp, False
@@ -292,7 +289,6 @@ def _indirect(value: int) -> bool:
     return table is not None and table.indirect
 
 
-_LPI_REGISTERS: Final = attrgetter("enable_lpis", "propbaser", "pendbaser")
 _MESSAGE_BYTES: Final = 4
 _PAGES_LISTED: Final = 1024  # a table of 16 bits of EventID has less; an ITS with a seeded defect takes 2^20 times that
 _NO_MARK: Final[tuple[float, dict[str, Any]]] = (inf, {})
